@@ -1,0 +1,1 @@
+//! The Chief Microgrid Operator: a supervisor per microgrid.

@@ -1,0 +1,1 @@
+//! The IoT unit: an actor per HEM socket.

@@ -1,0 +1,1 @@
+//! The group commit between the sockets and the telemetry store.

@@ -1,0 +1,1 @@
+//! A supervisor per microgrid: its bus and its worker jobs.

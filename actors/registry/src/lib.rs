@@ -1,0 +1,1 @@
+//! Keeps microgrids, HEMs, keys, tokens and jobs.

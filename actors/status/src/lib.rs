@@ -1,0 +1,1 @@
+//! Every HEM's status for REST and MEMWeb.

@@ -1,0 +1,41 @@
+//! Time is given in. One clock for the wall and the monotonic time, real or simulated; simulated
+//! time is the runtime's, so that pausing and advancing tokio's clock moves both.
+
+use std::time::Duration;
+
+/// Where actors read the time.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    simulated_from: Option<(i64, tokio::time::Instant)>,
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { simulated_from: None }
+    }
+
+    /// A clock that shows a wall time now and moves with the runtime's time.
+    #[must_use]
+    pub fn simulated(unix_ms: i64) -> Self {
+        Self { simulated_from: Some((unix_ms, tokio::time::Instant::now())) }
+    }
+
+    /// The wall time in Unix milliseconds.
+    #[must_use]
+    pub fn unix_ms(&self) -> i64 {
+        todo!()
+    }
+
+    /// Monotonic time.
+    #[must_use]
+    pub fn instant(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now()
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}

@@ -1,0 +1,1 @@
+//! Worker jobs and the energy apps they run.

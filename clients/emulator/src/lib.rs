@@ -1,0 +1,1 @@
+//! A fleet of HEMs with the physics of real homes.

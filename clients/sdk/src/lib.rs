@@ -1,0 +1,1 @@
+//! The client side: typed REST, the live feed, and a HEM with its queue on disk.

@@ -1,0 +1,1 @@
+//! Where MEMCloud keeps things: ports, SQLite adapters, migrations.

@@ -1,0 +1,1 @@
+//! The HEM socket protocol, sans-io.

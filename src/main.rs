@@ -1,0 +1,2 @@
+//! The `memcloud` binary.
+fn main() {}
