@@ -13,7 +13,9 @@ pub mod universe;
 pub use clock::Clock;
 pub use policy::{Backoff, ExitReason, GivingUp, RestartKind, RestartPolicy};
 pub use port::{AskError, Port, TellError};
-pub use scope::{Child, ChildExited, ChildSpec, Generation, Inspect, OffloadError, Observe, Scope, rebuild};
+pub use scope::{
+    Child, ChildExited, ChildSpec, Generation, Inspect, Observe, OffloadError, Scope, rebuild,
+};
 pub use tree::{ActorState, Tree, TreeNode};
 #[cfg(feature = "universe")]
 pub use universe::Universe;
@@ -30,7 +32,11 @@ macro_rules! supervised {
         }
         impl ::actix::Handler<$crate::Inspect> for $actor {
             type Result = ::actix::MessageResult<$crate::Inspect>;
-            fn handle(&mut self, _: $crate::Inspect, _: &mut ::actix::Context<Self>) -> Self::Result {
+            fn handle(
+                &mut self,
+                _: $crate::Inspect,
+                _: &mut ::actix::Context<Self>,
+            ) -> Self::Result {
                 ::actix::MessageResult($crate::Observe::observe(self))
             }
         }

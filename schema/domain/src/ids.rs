@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{text}\" is not a valid id: 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or digit")]
+#[error(
+    "\"{text}\" is not a valid id: 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or digit"
+)]
 pub struct InvalidId {
     text: String,
 }

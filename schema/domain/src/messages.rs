@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    Entry, Epoch, HemEvent, HemId, JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult, JobState,
-    MicrogridId, NodeDeclaration, NodeId, NodeReading, Quantity, Reading, Secret, Seq, Series,
-    Timestamp,
+    Entry, Epoch, HemEvent, HemId, JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult,
+    JobState, MicrogridId, NodeDeclaration, NodeId, NodeReading, Quantity, Reading, Secret, Seq,
+    Series, Timestamp,
 };
 
 /// A store or engine that cannot be used now. What was asked for did not happen; ask again later.

@@ -182,7 +182,10 @@ impl FromStr for Quantity {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|quantity| quantity.as_str() == text).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            format!("\"{}\" is not a quantity; there are {known}", text.chars().take(40).collect::<String>())
+            format!(
+                "\"{}\" is not a quantity; there are {known}",
+                text.chars().take(40).collect::<String>()
+            )
         })
     }
 }

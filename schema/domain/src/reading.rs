@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Amps, Hertz, NodeId, Seq, StateOfCharge, Timestamp, Vars, Volts, WattHours, Watts,
-};
+use crate::{Amps, Hertz, NodeId, Seq, StateOfCharge, Timestamp, Vars, Volts, WattHours, Watts};
 
 /// What one node measured. Everything but its number may be absent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
