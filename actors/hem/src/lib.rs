@@ -1,1 +1,20 @@
-//! The IoT unit: an actor per HEM socket.
+//! The IoT unit: accepts HEMs over TLS, finds out who they are, and takes what they send to the
+//! historian. One actor per socket, a thin shell over a pure session; a table of who is connected,
+//! in which a later connection wins. What the store does with a reading is not its business: it
+//! learns through a watch how far readings are durable, and acknowledges that.
+
+mod config;
+mod error;
+mod hem_listener;
+mod metrics;
+mod ports;
+mod socket_table;
+mod unit;
+
+pub use config::{HemConfig, TlsFiles};
+pub use error::HemError;
+pub use hem_listener::HemListener;
+pub use metrics::{Counter, Gauge, HemMetrics, Sample, SampleKind};
+pub use ports::{HemPorts, StoreHealth};
+pub use socket_table::SocketTable;
+pub use unit::HemUnit;
