@@ -1,0 +1,128 @@
+//! What the live feed says, one JSON object per WebSocket text message or SSE event.
+
+use chrono::{DateTime, Utc};
+use memcloud_domain::{HemId, JobId, MicrogridId, QualityFlag, Seq};
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "openapi")]
+use crate::schemas;
+use crate::{JobResultItem, JobStateName, NodeValues, RawEvent, Totals};
+
+/// One message of the live feed. More types may come: ignore those that you do not know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LiveMessage {
+    /// A reading is on disk.
+    Reading {
+        /// Whose microgrid.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        microgrid: MicrogridId,
+        /// Whose.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        hem: HemId,
+        /// Its number.
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+        seq: Seq,
+        /// When the HEM took it.
+        ts: DateTime<Utc>,
+        /// When the cloud received it.
+        received: DateTime<Utc>,
+        /// What the nodes measured.
+        nodes: Vec<NodeValues>,
+    },
+    /// An unnumbered sample that is not stored: true now, and gone with the next reading.
+    Latest {
+        /// Whose microgrid.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        microgrid: MicrogridId,
+        /// Whose.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        hem: HemId,
+        /// When the HEM took it.
+        ts: DateTime<Utc>,
+        /// When the cloud received it.
+        received: DateTime<Utc>,
+        /// What the nodes measured.
+        nodes: Vec<NodeValues>,
+        /// Always true.
+        unstored: bool,
+    },
+    /// A HEM's event is on disk.
+    Event {
+        /// Whose microgrid.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        microgrid: MicrogridId,
+        /// Whose.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        hem: HemId,
+        /// The event.
+        event: RawEvent,
+    },
+    /// A HEM's status changed.
+    Status {
+        /// Whose microgrid.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        microgrid: MicrogridId,
+        /// Whose.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        hem: HemId,
+        /// When.
+        at: DateTime<Utc>,
+        /// How the HEM stands.
+        #[serde(flatten)]
+        device: LiveDevice,
+    },
+    /// A job found something out, or stands differently.
+    Job {
+        /// Whose microgrid.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        microgrid: MicrogridId,
+        /// Which job.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        job: JobId,
+        /// What happened.
+        #[serde(flatten)]
+        report: LiveJobReport,
+    },
+    /// The subscriber was too slow: so many messages were left out here.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// How a HEM stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LiveDevice {
+    /// Whether an authenticated socket is open now.
+    pub online: bool,
+    /// Whether a reading has arrived lately.
+    pub active: bool,
+    /// When anything was last heard from it.
+    pub last_seen: Option<DateTime<Utc>>,
+    /// What is odd about its data now.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schemas::QualityFlag>))]
+    pub flags: Vec<QualityFlag>,
+    /// Its live totals.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// What happened at a job: one of the two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LiveJobReport {
+    /// It found something out; already stored.
+    Result(JobResultItem),
+    /// It stands differently.
+    State {
+        /// Where it stands.
+        state: JobStateName,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}

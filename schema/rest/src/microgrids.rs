@@ -1,0 +1,172 @@
+//! Microgrids and their enrolment tokens.
+
+use chrono::{DateTime, Utc};
+use memcloud_domain::{MicrogridId, PowerTotals, Secret, StateOfCharge, Watts};
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "openapi")]
+use crate::schemas;
+
+/// Live power by what it is. All but storage are never negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Totals {
+    /// What loads and chargers take, W.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub consumption_watts: Watts,
+    /// What sources feed, W.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub generation_watts: Watts,
+    /// What batteries take, W; negative when they feed.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub storage_watts: Watts,
+    /// Net import over all grid nodes, W; 0 while exporting.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub import_watts: Watts,
+    /// Net export over all grid nodes, W; 0 while importing.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub export_watts: Watts,
+    /// State of charge, 0 to 1, weighted by capacity; null without a battery that says.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub soc: Option<StateOfCharge>,
+}
+
+impl From<PowerTotals> for Totals {
+    fn from(totals: PowerTotals) -> Self {
+        Self {
+            consumption_watts: totals.consumption_watts,
+            generation_watts: totals.generation_watts,
+            storage_watts: totals.storage_watts,
+            import_watts: totals.import_watts,
+            export_watts: totals.export_watts,
+            soc: totals.soc,
+        }
+    }
+}
+
+/// What a microgrid's connection bears. An absent limit is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MicrogridLimits {
+    /// The most that it may import, W.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, maximum = 1e12))]
+    pub import_watts: Option<Watts>,
+    /// The most that it may export, W.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, maximum = 1e12))]
+    pub export_watts: Option<Watts>,
+}
+
+/// A microgrid, with its live totals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Microgrid {
+    /// Its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+    pub id: MicrogridId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its MEMID: the number under which MEMWeb shows it.
+    pub memid: String,
+    /// Its time zone, an IANA name; days begin at its midnight.
+    #[cfg_attr(feature = "openapi", schema(example = "America/Los_Angeles"))]
+    pub time_zone: String,
+    /// What its connection bears.
+    pub limits: MicrogridLimits,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// Its HEMs.
+    pub hems: u64,
+    /// Those of them that have an authenticated socket open now.
+    pub online: u64,
+    /// Those of them of which a reading has arrived lately.
+    pub active: u64,
+    /// Its live totals.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// A microgrid to make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewMicrogrid {
+    /// Its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+    pub id: MicrogridId,
+    /// Its name, for people.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Name))]
+    pub name: String,
+    /// Its time zone, an IANA name; UTC if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::TimeZone>))]
+    pub time_zone: Option<String>,
+    /// What its connection bears; nothing is limited if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<MicrogridLimits>,
+}
+
+/// What to change of a microgrid. What is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MicrogridChange {
+    /// Its name, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Name>))]
+    pub name: Option<String>,
+    /// Its time zone, an IANA name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::TimeZone>))]
+    pub time_zone: Option<String>,
+    /// What its connection bears, replaced as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<MicrogridLimits>,
+}
+
+/// An enrolment token to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewEnrolmentToken {
+    /// How many HEMs may enrol with it; 1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_000_000))]
+    pub uses: Option<u32>,
+    /// Until when; for 24 hours if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<DateTime<Utc>>,
+}
+
+/// A new enrolment token, shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewEnrolmentTokenCreated {
+    /// Its id, under which it is listed and revoked.
+    pub id: String,
+    /// The token itself, which a HEM sends as `enrol`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: Secret,
+    /// How many HEMs may enrol with it.
+    pub uses: u32,
+    /// Until when.
+    pub expires: DateTime<Utc>,
+}
+
+/// An enrolment token as it is listed: without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EnrolmentToken {
+    /// Its id.
+    pub id: String,
+    /// How many HEMs may enrol with it in all.
+    pub uses: u32,
+    /// How many have.
+    pub used: u32,
+    /// Until when.
+    pub expires: DateTime<Utc>,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+}

@@ -1,0 +1,18 @@
+//! Who is asking.
+
+use memcloud_domain::{MicrogridId, Role};
+use serde::{Deserialize, Serialize};
+
+/// Who the caller is to the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WhoAmI {
+    /// The name of the token.
+    pub name: String,
+    /// What the caller may do.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::schemas::Role))]
+    pub role: Role,
+    /// The one microgrid it may do it in; null: all of them.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schemas::Id>))]
+    pub microgrid: Option<MicrogridId>,
+}
