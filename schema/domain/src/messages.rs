@@ -9,9 +9,11 @@ use tokio::sync::watch;
 
 use crate::{
     Entry, Epoch, HemEvent, HemId, JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult,
-    JobState, MicrogridId, NodeDeclaration, NodeId, NodeReading, Quantity, Reading, Secret, Seq,
-    Series, Timestamp,
+    JobState, MicrogridId, NodeDeclaration, NodeReading, Quantity, Reading, Secret, Seq, Series,
+    Timestamp,
 };
+
+pub use crate::query::{HemBatch, HemMark, Order, Page, SeriesSubject, SessionOpened, TimeRange};
 
 /// A store or engine that cannot be used now. What was asked for did not happen; ask again later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,15 +108,6 @@ pub struct OpenSession {
     pub durable: watch::Sender<Durability>,
 }
 
-/// A session of a HEM, durably begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionOpened {
-    /// The epoch of this connection.
-    pub epoch: Epoch,
-    /// The highest number that needs no sending again.
-    pub mark: Seq,
-}
-
 /// `HemSocket` hands the `Historian` what arrived, ascending by number and above all it handed over
 /// before in this session. Not answered: durability is said through the session's watch. A message
 /// that is lost with a connection is sent again by the HEM.
@@ -137,22 +130,6 @@ pub struct CloseSession {
     pub hem: HemId,
     /// The connection's epoch.
     pub epoch: Epoch,
-}
-
-/// What one commit stored of one HEM.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HemBatch {
-    /// Which HEM.
-    pub hem: HemId,
-    /// The connection's epoch.
-    pub epoch: Epoch,
-    /// The mark before this commit: whoever has seen everything up to it misses nothing by taking
-    /// `entries` next.
-    pub after: Seq,
-    /// The mark after it.
-    pub through: Seq,
-    /// What was stored, ascending by number.
-    pub entries: Vec<Entry>,
 }
 
 /// `Historian` publishes what one commit stored, per microgrid, after it is on disk. A bounded hint:
@@ -179,17 +156,6 @@ pub struct ReadEntriesAfter {
     /// At most so many entries. The answer's `through` is the mark when all was read, else the last
     /// entry's number.
     pub limit: usize,
-}
-
-/// How far a HEM's numbers are stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HemMark {
-    /// Which HEM.
-    pub hem: HemId,
-    /// The highest number on disk or refused by name.
-    pub mark: Seq,
-    /// The epoch of its newest connection.
-    pub epoch: Epoch,
 }
 
 /// Asks the `Historian` for the marks of a microgrid's HEMs; of all HEMs where none is named.
@@ -274,34 +240,6 @@ pub struct LatestSeen {
 
 // ------------------------------------------------------------------------------------ asking for the past
 
-/// Which end comes first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    /// By rising number.
-    #[default]
-    Ascending,
-    /// By falling number.
-    Descending,
-}
-
-/// A span of time, half open. An absent end is open.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TimeRange {
-    /// From this moment on.
-    pub from: Option<Timestamp>,
-    /// Before this moment.
-    pub to: Option<Timestamp>,
-}
-
-/// One page of something that is numbered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page<T> {
-    /// The items, in the order asked for.
-    pub items: Vec<T>,
-    /// The number to pass as `after` for the next page; absent on the last.
-    pub next: Option<Seq>,
-}
-
 /// REST asks the `Historian` for a page of a HEM's raw readings.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Page<Reading>, Unavailable>")]
@@ -332,15 +270,6 @@ pub struct ListEvents {
     pub limit: usize,
     /// Which end first.
     pub order: Order,
-}
-
-/// Of whom a series is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SeriesSubject {
-    /// One node of a HEM.
-    Node(HemId, NodeId),
-    /// The sum over some nodes, e.g. all grid nodes of a microgrid.
-    Sum(Vec<(HemId, NodeId)>),
 }
 
 /// REST asks the `Historian` for a series, from roll-ups.
