@@ -1,0 +1,88 @@
+//! The two exchanges of the cloud: what was committed, and what happened.
+
+use std::sync::Arc;
+
+use memcloud_domain::MicrogridId;
+use memcloud_domain::messages::{
+    HemConnected, HemDisconnected, HemHeard, JobReported, LatestSeen, ReadingsCommitted,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Exchange, ExchangeKind, InProcessExchange};
+
+/// The topic exchange of commits: key the microgrid's id, one message per commit and microgrid.
+pub const READINGS: &str = "memcloud.readings";
+/// The fanout exchange of facts.
+pub const EVENTS: &str = "memcloud.events";
+
+/// A fact, as everyone who shows or watches the cloud is told it. May be lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CloudEvent {
+    /// A HEM was welcomed.
+    HemConnected(HemConnected),
+    /// A HEM's connection is over.
+    HemDisconnected(HemDisconnected),
+    /// A HEM was heard although it stored nothing.
+    HemHeard(HemHeard),
+    /// A HEM's unnumbered newest values.
+    LatestSeen(LatestSeen),
+    /// A job found something out, or stands differently.
+    JobReported(JobReported),
+}
+
+impl CloudEvent {
+    /// Whose it is.
+    #[must_use]
+    pub fn microgrid(&self) -> &MicrogridId {
+        match self {
+            Self::HemConnected(fact) => &fact.microgrid,
+            Self::HemDisconnected(fact) => &fact.microgrid,
+            Self::HemHeard(fact) => &fact.microgrid,
+            Self::LatestSeen(fact) => &fact.microgrid,
+            Self::JobReported(fact) => &fact.microgrid,
+        }
+    }
+}
+
+macro_rules! from_fact {
+    ($($fact:ident),*) => {$(
+        impl From<$fact> for CloudEvent {
+            fn from(fact: $fact) -> Self {
+                Self::$fact(fact)
+            }
+        }
+    )*};
+}
+from_fact!(HemConnected, HemDisconnected, HemHeard, LatestSeen, JobReported);
+
+/// The cloud's exchanges, handed to whoever publishes or binds.
+#[derive(Clone)]
+pub struct CloudBus {
+    /// What was committed; topic, key the microgrid's id.
+    pub readings: Arc<dyn Exchange<ReadingsCommitted>>,
+    /// What happened; fanout.
+    pub events: Arc<dyn Exchange<CloudEvent>>,
+}
+
+impl CloudBus {
+    /// Both exchanges within this process.
+    #[must_use]
+    pub fn in_process() -> Self {
+        Self {
+            readings: Arc::new(InProcessExchange::new(READINGS, ExchangeKind::Topic)),
+            events: Arc::new(InProcessExchange::new(EVENTS, ExchangeKind::Fanout)),
+        }
+    }
+}
+
+impl std::fmt::Debug for CloudBus {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("CloudBus")
+            .field("readings", &self.readings.figures())
+            .field("events", &self.events.figures())
+            .finish()
+    }
+}
