@@ -309,6 +309,12 @@ pub struct ListJobsOf {
     pub microgrid: MicrogridId,
 }
 
+/// The `ChiefMicrogridOperator`, when it starts, asks the `Registrar` which microgrids have jobs (in
+/// whatever state), so that they catch up before their HEMs send anything.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<MicrogridId>, Unavailable>")]
+pub struct ListMicrogridsWithJobs;
+
 /// A `WorkerJob`, when it starts, asks the `Registrar` where it stood.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Option<JobCheckpoint>, Unavailable>")]
