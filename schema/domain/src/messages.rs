@@ -396,3 +396,66 @@ pub struct MicrogridRoster {
     /// Its HEMs, and the nodes that they declared.
     pub hems: Vec<(HemId, Vec<NodeDeclaration>)>,
 }
+
+// -------------------------------------------------------------------------------- the web data changes
+
+/// `Registrar` says that a microgrid was made or changed. To the CMO and the `Historian`. May be lost:
+/// whoever starts asks for the roster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct MicrogridChanged {
+    /// The microgrid, as it is now.
+    pub profile: MicrogridProfile,
+}
+
+/// `Registrar` says that a microgrid, which had no HEMs and no jobs left, was deleted. To the CMO. Is
+/// sent again until it is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct MicrogridRemoved {
+    /// Which microgrid.
+    pub microgrid: MicrogridId,
+}
+
+/// `Registrar` says that a HEM was registered, enrolled, renamed, or declared other nodes. To the
+/// `StatusMonitor` and the CMO. May be lost: the next `HemConnected` says it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct HemChanged {
+    /// Which HEM.
+    pub hem: HemId,
+    /// Whose it is.
+    pub microgrid: MicrogridId,
+    /// Its nodes, as it declared them last.
+    pub nodes: Vec<NodeDeclaration>,
+}
+
+/// `Registrar` says that a HEM was deleted. To the `StatusMonitor` and the CMO. Is sent again until it
+/// is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct HemRemoved {
+    /// Which HEM.
+    pub hem: HemId,
+    /// Whose it was.
+    pub microgrid: MicrogridId,
+}
+
+/// `Registrar` says that a person deployed, changed, stopped or started a job. To the CMO, which sees
+/// to a supervisor for its microgrid. Is sent again until it is taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct JobChanged {
+    /// The job, as it is now.
+    pub job: JobRecord,
+}
+
+/// `Registrar` says that a job was deleted. To the CMO. Is sent again until it is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct JobRemoved {
+    /// Which job.
+    pub job: JobId,
+    /// Whose it was.
+    pub microgrid: MicrogridId,
+}

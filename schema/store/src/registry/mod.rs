@@ -1,0 +1,38 @@
+//! The web data: microgrids, HEMs and their keys, tokens, jobs with their results and logs, and the
+//! answers kept for idempotency keys. `Registry` is the port, `SqliteRegistry` its adapter on
+//! `web.db`. What is kept is one file per table; the rules of admission are pure, in `admission`.
+//!
+//! Nothing in here makes a secret or reads a clock: hashes, ids and moments are given in.
+
+pub mod admission;
+pub mod api_token;
+pub mod enrolment_token;
+pub mod error;
+pub mod hem;
+pub mod idempotency;
+pub mod job;
+pub mod job_log;
+pub mod job_result;
+pub mod microgrid;
+pub mod paging;
+pub mod port;
+mod schema;
+pub mod secret_hash;
+pub mod sqlite_registry;
+
+pub use admission::{Arrival, ArrivalAnswer, Proof};
+pub use api_token::{ApiToken, NewApiToken};
+pub use enrolment_token::{EnrolmentToken, NewEnrolmentToken};
+pub use error::RegistryError;
+pub use hem::{Hem, HemChange, KeyState, NewHem};
+pub use idempotency::{
+    Beginning, IdempotencyLimits, IdempotencyScope, IdempotentAnswer, IdempotentRequest,
+};
+pub use job::{CheckpointToSave, JobChange, NewJob};
+pub use job_log::NumberedLogLine;
+pub use job_result::{ResultCursor, ResultPage, ResultQuery};
+pub use microgrid::{Microgrid, MicrogridChange, MicrogridLimits, NewMicrogrid};
+pub use paging::{Listing, PageRequest};
+pub use port::Registry;
+pub use secret_hash::SecretHash;
+// pub use sqlite_registry::SqliteRegistry;

@@ -1,0 +1,101 @@
+//! The tables of `web.db`, as the migrations make them.
+
+diesel::table! {
+    microgrid (id) {
+        id -> Text,
+        name -> Text,
+        time_zone -> Text,
+        import_limit_watts -> Nullable<Double>,
+        export_limit_watts -> Nullable<Double>,
+        created -> BigInt,
+    }
+}
+
+diesel::table! {
+    hem (id) {
+        id -> Text,
+        microgrid_id -> Text,
+        name -> Text,
+        created -> BigInt,
+        firmware -> Nullable<Text>,
+        nodes -> Text,
+        key_state -> Text,
+        key_hash -> Binary,
+        enrolled_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    enrolment_token (id) {
+        id -> Text,
+        microgrid_id -> Text,
+        hash -> Binary,
+        uses -> BigInt,
+        used -> BigInt,
+        expires -> BigInt,
+        created -> BigInt,
+    }
+}
+
+diesel::table! {
+    api_token (id) {
+        id -> Text,
+        name -> Text,
+        hash -> Binary,
+        role -> Text,
+        microgrid_id -> Nullable<Text>,
+        created -> BigInt,
+    }
+}
+
+diesel::table! {
+    job (id) {
+        id -> Text,
+        microgrid_id -> Text,
+        app -> Text,
+        configuration -> Text,
+        priority -> Integer,
+        created -> BigInt,
+        state -> Text,
+    }
+}
+
+diesel::table! {
+    job_checkpoint (job_id) {
+        job_id -> Text,
+        cursors -> Text,
+        state -> Text,
+    }
+}
+
+diesel::table! {
+    job_log (job_id, line) {
+        job_id -> Text,
+        line -> BigInt,
+        at -> BigInt,
+        level -> Text,
+        text -> Text,
+    }
+}
+
+diesel::table! {
+    job_result (job_id, start, kind, subject) {
+        job_id -> Text,
+        start -> BigInt,
+        kind -> Text,
+        subject -> Text,
+        end -> BigInt,
+        body -> Text,
+    }
+}
+
+diesel::table! {
+    idempotency (principal, key) {
+        principal -> Text,
+        key -> Text,
+        fingerprint -> Binary,
+        begun -> BigInt,
+        expires -> BigInt,
+        answer -> Nullable<Text>,
+    }
+}
