@@ -1,0 +1,141 @@
+//! Whom the API asks. The one who starts the cloud fills [`Handles`] in; handlers know nothing else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Context, Handler, Message};
+use memcloud_bus::CloudBus;
+use memcloud_domain::messages::{GetSeries, ListEvents, ListReadings};
+use memcloud_registry as registry;
+use memcloud_rest::Away;
+use memcloud_supervision::{Child, Clock, Port, Tree};
+
+use super::error::{ApiError, ApiResult};
+
+/// How long a handler waits for an actor. The stores answer in milliseconds; this is for bad days.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Has the port over which a message is asked.
+pub(crate) trait Asks<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// The port.
+    fn port(&self) -> &Port<M>;
+}
+
+macro_rules! ports {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $message:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        #[expect(missing_docs, reason = "each port is documented by its message")]
+        pub struct $name {
+            $(pub $field: Port<$message>,)+
+        }
+
+        impl $name {
+            /// The ports of an actor that answers all of it.
+            #[must_use]
+            pub fn of<A>(child: &Child<A>) -> Self
+            where
+                A: Actor<Context = Context<A>> $(+ Handler<$message>)+,
+                $(A::Context: ToEnvelope<A, $message>,)+
+            {
+                Self { $($field: child.port(),)+ }
+            }
+
+            /// Asks, and turns what goes wrong into what REST answers.
+            ///
+            /// # Errors
+            /// The actor's own error; `unavailable` and `unanswered`.
+            pub(crate) async fn ask<M, T, E>(&self, message: M) -> ApiResult<T>
+            where
+                Self: Asks<M>,
+                M: Message<Result = Result<T, E>> + Send + 'static,
+                T: Send + 'static,
+                E: Into<ApiError> + Send + 'static,
+            {
+                self.port().ask(message, DEADLINE).await?.map_err(Into::into)
+            }
+        }
+
+        $(impl Asks<$message> for $name {
+            fn port(&self) -> &Port<$message> {
+                &self.$field
+            }
+        })+
+    };
+}
+
+ports! {
+    /// What is asked of the `Registrar`.
+    RegistrarPorts {
+        authenticate_token: registry::AuthenticateToken,
+        create_microgrid: registry::CreateMicrogrid,
+        get_microgrid: registry::GetMicrogrid,
+        list_microgrids: registry::ListMicrogrids,
+        update_microgrid: registry::UpdateMicrogrid,
+        delete_microgrid: registry::DeleteMicrogrid,
+        create_enrolment_token: registry::CreateEnrolmentToken,
+        list_enrolment_tokens: registry::ListEnrolmentTokens,
+        delete_enrolment_tokens: registry::DeleteEnrolmentTokens,
+        register_hem: registry::RegisterHem,
+        get_hem: registry::GetHem,
+        list_hems: registry::ListHems,
+        update_hem: registry::UpdateHem,
+        delete_hem: registry::DeleteHem,
+        rotate_hem_key: registry::RotateHemKey,
+        revoke_hem_key: registry::RevokeHemKey,
+        create_job: registry::CreateJob,
+        get_job: registry::GetJob,
+        list_jobs: registry::ListJobs,
+        update_job: registry::UpdateJob,
+        delete_job: registry::DeleteJob,
+        list_job_results: registry::ListJobResults,
+        list_job_log: registry::ListJobLog,
+        begin_idempotent: registry::BeginIdempotent,
+        finish_idempotent: registry::FinishIdempotent,
+    }
+}
+
+ports! {
+    /// What is asked of the `Historian`.
+    HistorianPorts {
+        list_readings: ListReadings,
+        list_events: ListEvents,
+        get_series: GetSeries,
+    }
+}
+
+/// Asks one part of the cloud whether it can do its work: what is away now, nothing if all is well.
+pub type HealthProbe =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Away>> + Send>> + Send + Sync>;
+
+/// Whom the API asks.
+#[derive(Clone)]
+pub struct Handles {
+    /// What time it is.
+    pub clock: Clock,
+    /// All actors.
+    pub tree: Tree,
+    /// Microgrids, HEMs, keys, tokens, jobs.
+    pub registrar: RegistrarPorts,
+    /// Readings, events, history.
+    pub historian: HistorianPorts,
+    /// Where the live feed listens.
+    pub bus: CloudBus,
+    /// What `/health/ready` asks.
+    pub health: Vec<HealthProbe>,
+    /// What `/metrics` shows beside the API's own; collectors are registered by whoever has them.
+    pub metrics: prometheus::Registry,
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Handles").finish_non_exhaustive()
+    }
+}
