@@ -1,7 +1,7 @@
 //! Time is given in. One clock for the wall and the monotonic time, real or simulated; simulated
 //! time is the runtime's, so that pausing and advancing tokio's clock moves both.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where actors read the time.
 #[derive(Debug, Clone)]
@@ -24,8 +24,20 @@ impl Clock {
 
     /// The wall time in Unix milliseconds.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everyone else asks")]
     pub fn unix_ms(&self) -> i64 {
-        todo!()
+        let (start, span) = match self.simulated_from {
+            Some((start, since)) => (start, since.elapsed()),
+            None => (0, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        };
+        start.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether it is simulated. In simulated time slow work is done at once, see
+    /// [`Scope::offload`](crate::Scope::offload).
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.simulated_from.is_some()
     }
 
     /// Monotonic time.

@@ -2,7 +2,11 @@
 //! address; policies say how often and how fast; who gives up tells its parent; the tree of all
 //! actors can be looked at; and in tests time is simulated.
 
+mod child;
 pub mod clock;
+mod driver;
+mod intake;
+mod node;
 pub mod policy;
 pub mod port;
 pub mod scope;
@@ -10,12 +14,12 @@ pub mod tree;
 #[cfg(feature = "universe")]
 pub mod universe;
 
+pub use child::Child;
 pub use clock::Clock;
+pub use driver::rebuild;
 pub use policy::{Backoff, ExitReason, GivingUp, RestartKind, RestartPolicy};
 pub use port::{AskError, Port, TellError};
-pub use scope::{
-    Child, ChildExited, ChildSpec, Generation, Inspect, Observe, OffloadError, Scope, rebuild,
-};
+pub use scope::{ChildExited, ChildSpec, Generation, Inspect, Observe, OffloadError, Scope};
 pub use tree::{ActorState, Tree, TreeNode};
 #[cfg(feature = "universe")]
 pub use universe::Universe;

@@ -1,13 +1,21 @@
 //! A place in the tree: what an actor needs to have children, read the time and do slow work.
 
-use std::marker::PhantomData;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Context, Handler, Message, Recipient, Supervised};
+use actix::dev::channel::channel;
+use actix::{Actor, Addr, Arbiter, Context, Handler, Message, Recipient, Supervised};
 use actix_rt::ArbiterHandle;
+use tokio::time::Instant;
 
-use crate::{AskError, Clock, ExitReason, Port, RestartPolicy, TellError, Tree};
+use crate::child::Child;
+use crate::driver::{Driver, Ending, Factory, Seed, message_of, shut_children_down};
+use crate::node::{House, Node};
+use crate::{Clock, ExitReason, Port, RestartPolicy, Tree};
 
 /// What an actor shows of itself in the tree. Cheap: it runs in the actor.
 pub trait Observe {
@@ -63,8 +71,13 @@ impl ChildSpec {
     /// A child with a name that is unique under its parent; policy and mailbox (64) by default.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        let _ = name.into();
-        todo!()
+        Self {
+            name: name.into(),
+            policy: RestartPolicy::default(),
+            mailbox: 64,
+            arbiter: None,
+            watcher: None,
+        }
     }
 
     /// Sets its restart policy.
@@ -96,56 +109,139 @@ impl ChildSpec {
     }
 }
 
-/// A place in the tree.
-#[derive(Debug, Clone)]
+/// A place in the tree. An actor's factory is given one for each of the actor's lives; children can
+/// be started in it while that life lasts.
+#[derive(Clone)]
 pub struct Scope {
-    clock: Clock,
+    node: Arc<Node>,
+    generation: u64,
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Scope({}, life {})", self.path(), self.generation)
+    }
 }
 
 impl Scope {
-    /// The root of a new tree.
+    /// The root of a new tree. Its children run on the arbiter on which it is made.
     #[must_use]
     pub fn root(name: &str, clock: Clock) -> Self {
-        let _ = name;
-        Self { clock }
+        let house = Arc::new(House::new(clock));
+        let arbiter = Arbiter::try_current();
+        let here = arbiter.is_some();
+        let node = Node::new(name.into(), "root", None, house, arbiter, 0);
+        if here {
+            let _ = node.thread.set(std::thread::current().id());
+        }
+        Self { node: Arc::new(node), generation: 0 }
+    }
+
+    pub(crate) fn of_life(node: Arc<Node>, generation: u64) -> Self {
+        Self { node, generation }
     }
 
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.node.house.clock
     }
 
     /// The path in the tree, e.g. `memcloud/cmo/fontana`.
     #[must_use]
     pub fn path(&self) -> String {
-        todo!()
+        self.node.path()
     }
 
     /// Which life of the actor this scope was given to.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        todo!()
+        Generation(self.generation)
+    }
+
+    /// Whether that life still lasts.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.node.generation() == self.generation
     }
 
     /// The whole tree.
     #[must_use]
     pub fn tree(&self) -> Tree {
-        todo!()
+        let mut node = &self.node;
+        while let Some(parent) = &node.parent {
+            node = parent;
+        }
+        Tree::new(Arc::clone(node))
     }
 
     /// Starts a child. The factory makes the actor, at first and after every crash, on the child's
-    /// arbiter; the scope it is given is the child's own, for children of its own.
+    /// arbiter; the scope it is given is the child's own, for children of its own. What it made
+    /// replaces the crashed actor, which is dropped only then.
+    ///
+    /// A name that is taken gets a number (`name#2`). In a scope whose life is over, or that is being
+    /// shut down, the child is stopped from the first: its watcher is told, and questions are answered
+    /// with [`AskError::Stopped`](crate::AskError::Stopped).
     pub fn supervise<A, F>(&self, spec: ChildSpec, factory: F) -> Child<A>
     where
         A: Actor<Context = Context<A>> + Supervised + Observe + Handler<Inspect>,
         F: FnMut(Scope) -> A + Send + 'static,
     {
-        let _ = (spec, factory);
-        todo!()
+        let ChildSpec { name, policy, mailbox, arbiter, watcher } = spec;
+        // To actix a capacity of 0 means without bound.
+        let capacity = mailbox.max(1);
+        let (sender, receiver) = channel::<A>(capacity);
+        let address = Addr::new(sender);
+        let stays = arbiter.is_none();
+        let arbiter = arbiter.or_else(|| self.node.arbiter.clone()).or_else(Arbiter::try_current);
+        let make = |unique: Arc<str>| {
+            let parent = Some(Arc::clone(&self.node));
+            let house = Arc::clone(&self.node.house);
+            Node::new(unique, type_name::<A>(), parent, house, arbiter.clone(), capacity)
+        };
+        let Some(node) = self.node.adopt(self.generation, name.clone(), make) else {
+            let node = Arc::new(make(name.into()));
+            drop(Ending::new(Arc::clone(&node), watcher));
+            return Child::new(address, node);
+        };
+        let seed = Seed {
+            node: Arc::clone(&node),
+            ending: Ending::new(Arc::clone(&node), watcher),
+            policy,
+            factory: Box::new(factory) as Factory<A>,
+            receiver,
+            address: address.clone(),
+        };
+        let home = self.node.thread.get();
+        if stays && home.is_some_and(|home| *home == std::thread::current().id()) {
+            actix_rt::spawn(Driver::new(seed));
+        } else if let Some(arbiter) = arbiter {
+            // Where that arbiter is gone, the seed is dropped, which says that the child has ended.
+            arbiter.spawn_fn(move || {
+                actix_rt::spawn(Driver::new(seed));
+            });
+        } else {
+            log::error!(actor = node.path().as_str(); "there is no arbiter to run an actor on: start an actix system first");
+        }
+        Child::new(address, node)
+    }
+
+    /// A port to this scope's own actor, given its address, for siblings to call back.
+    #[must_use]
+    pub fn port<A, M>(&self, own_address: Addr<A>) -> Port<M>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Actor + Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        Port::of(own_address.recipient(), Arc::clone(&self.node))
     }
 
     /// Does slow work on a blocking thread; in a simulated Universe at once.
+    ///
+    /// The work goes on when the actor that asked for it crashes; who keeps its result elsewhere than
+    /// in the actor's context compares [`Scope::generation`].
     ///
     /// # Errors
     /// [`OffloadError`] when it panics.
@@ -154,88 +250,49 @@ impl Scope {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let _ = work;
-        todo!()
+        if self.clock().is_simulated() {
+            return catch_unwind(AssertUnwindSafe(work))
+                .map_err(|panic| OffloadError::Panicked(message_of(&*panic)));
+        }
+        actix_rt::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => OffloadError::Panicked(message_of(&*panic)),
+            Err(_) => OffloadError::Cancelled,
+        })
     }
 
-    /// Ends the actor of this scope as failed: as if it had panicked with this message.
+    /// Ends the actor of this scope as failed: as if it had panicked with this message. Nothing happens
+    /// where this life of it is over anyway. On the root it is the tree that fails.
     pub fn fail(&self, message: impl Into<String>) {
-        let _ = message.into();
-        todo!()
+        if self.is_current() {
+            self.node.fail(ExitReason::Panicked { message: message.into() });
+        }
     }
 
-    /// Shuts everything below this scope down, leaves first. An actor's `stopping` and `stopped` run;
-    /// who is not done by the deadline is left behind, and named in the answer.
+    /// Waits until the root of this tree gives up: a child of it failed too often and its policy says
+    /// to escalate. The process should then end, not with success.
+    pub fn failed(&self) -> impl Future<Output = ExitReason> + Send + 'static {
+        let house = Arc::clone(&self.node.house);
+        async move { house.failed().await }
+    }
+
+    /// Shuts everything below this scope down, leaves first. An actor's `stopping` and `stopped` run,
+    /// after it has handled what was in its mailbox; siblings stop at the same time. Who is not done by
+    /// the deadline is cut off, and named in the answer.
     pub async fn shutdown(&self, deadline: Duration) -> Vec<String> {
-        let _ = deadline;
-        todo!()
+        let is_root = self.node.parent.is_none();
+        if is_root {
+            self.node.refuse_children();
+        }
+        let left = shut_children_down(Arc::clone(&self.node), Instant::now() + deadline).await;
+        if is_root {
+            self.node.forget_failures();
+        }
+        left
     }
 }
 
-/// A child of mine. Dropping it does not end the child; ending the parent does.
-pub struct Child<A: Actor> {
-    marker: PhantomData<fn() -> A>,
-}
-
-impl<A> Child<A>
-where
-    A: Actor<Context = Context<A>>,
-{
-    /// Its address, the same over all its lives.
-    #[must_use]
-    pub fn addr(&self) -> Addr<A> {
-        todo!()
-    }
-
-    /// A port for siblings.
-    #[must_use]
-    pub fn port<M>(&self) -> Port<M>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
-    {
-        todo!()
-    }
-
-    /// Asks it.
-    ///
-    /// # Errors
-    /// [`AskError`].
-    pub async fn ask<M>(&self, message: M, deadline: Duration) -> Result<M::Result, AskError>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
-    {
-        self.port().ask(message, deadline).await
-    }
-
-    /// Tells it.
-    ///
-    /// # Errors
-    /// [`TellError`].
-    pub fn tell<M>(&self, message: M) -> Result<(), TellError<M>>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
-    {
-        self.port().tell(message)
-    }
-
-    /// Shuts it and everything below it down, leaves first.
-    pub async fn stop(&self, deadline: Duration) -> ExitReason {
-        let _ = deadline;
-        todo!()
-    }
-}
-
-/// Called by `supervised!`: replaces an actor's state with what its factory made.
-pub fn rebuild<A: Actor>(actor: &mut A) {
-    let _ = actor;
-    todo!()
+fn type_name<A>() -> &'static str {
+    let full = std::any::type_name::<A>();
+    let without_generics = full.split('<').next().unwrap_or(full);
+    without_generics.rsplit("::").next().unwrap_or(full)
 }

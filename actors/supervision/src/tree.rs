@@ -1,5 +1,17 @@
 //! The tree of all supervised actors, to be looked at.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::node::Node;
+
 /// How an actor stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,14 +54,76 @@ pub struct TreeNode {
 }
 
 /// The tree of all supervised actors.
-#[derive(Debug, Clone)]
-pub struct Tree {}
+#[derive(Clone)]
+pub struct Tree {
+    root: Arc<Node>,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Tree({})", self.root.path())
+    }
+}
 
 impl Tree {
+    pub(crate) fn new(root: Arc<Node>) -> Self {
+        Self { root }
+    }
+
     /// A picture of the tree: at most so many children per actor. Actors that do not show themselves
-    /// in time are shown without `observed`.
+    /// within 100 ms are shown without `observed`; all are asked at the same time.
     pub async fn snapshot(&self, children: usize) -> TreeNode {
-        let _ = children;
-        todo!()
+        let mut sketch = Sketch::of(&self.root, children);
+        sketch.fill_in(Instant::now() + PATIENCE).await;
+        sketch.picture
+    }
+}
+
+/// So long a snapshot waits for actors to show themselves.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A picture in which the actors still have to show themselves.
+struct Sketch {
+    picture: TreeNode,
+    shown: Option<oneshot::Receiver<serde_json::Value>>,
+    children: Vec<Sketch>,
+}
+
+impl Sketch {
+    fn of(node: &Arc<Node>, limit: usize) -> Self {
+        let (children, more_children) = node.some_children(limit);
+        let state = node.state();
+        let shows =
+            node.parent.is_some() && matches!(state, ActorState::Running | ActorState::Stopping);
+        Self {
+            picture: TreeNode {
+                name: node.name.to_string(),
+                actor: node.actor.to_owned(),
+                state,
+                restarts: node.generation().saturating_sub(1),
+                mailbox_depth: node.depth.load(Ordering::Relaxed),
+                mailbox_capacity: node.capacity,
+                last_exit: node.last_exit(),
+                observed: serde_json::Value::Null,
+                children: Vec::new(),
+                more_children,
+            },
+            shown: shows.then(|| node.probe()),
+            children: children.iter().map(|child| Self::of(child, limit)).collect(),
+        }
+    }
+
+    fn fill_in(&mut self, by: Instant) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async move {
+            if let Some(shown) = self.shown.take()
+                && let Ok(Ok(observed)) = timeout_at(by, shown).await
+            {
+                self.picture.observed = observed;
+            }
+            for mut child in self.children.drain(..) {
+                child.fill_in(by).await;
+                self.picture.children.push(child.picture);
+            }
+        })
     }
 }
