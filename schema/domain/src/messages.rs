@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    Entry, Epoch, HemEvent, HemId, JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult,
-    JobState, MicrogridId, NodeDeclaration, NodeReading, Quantity, Reading, Secret, Seq, Series,
-    Timestamp,
+    Entry, Epoch, HemEvent, HemId, HemStatus, JobCheckpoint, JobId, JobLogLine, JobRecord,
+    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, Quantity, Reading, Secret, Seq,
+    Series, Timestamp,
 };
 
 pub use crate::query::{HemBatch, HemMark, Order, Page, SeriesSubject, SessionOpened, TimeRange};
@@ -236,6 +236,18 @@ pub struct LatestSeen {
     pub received: Timestamp,
     /// What the nodes measured.
     pub nodes: Vec<NodeReading>,
+}
+
+/// `StatusMonitor` says how a HEM stands now. To the live feed, and over the bus to the other processes'.
+/// At once when the HEM goes or comes online or active, or its flags change; otherwise at most once a
+/// second per HEM. May be lost: the next one says all again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct HemStatusChanged {
+    /// When.
+    pub at: Timestamp,
+    /// How it stands.
+    pub status: Arc<HemStatus>,
 }
 
 // ------------------------------------------------------------------------------------ asking for the past
