@@ -3,7 +3,8 @@
 use memcloud_domain::{HemId, MicrogridId, RefusalCode, Secret, Seq, Timestamp};
 use serde::Serialize;
 
-use crate::{Command, ErrorCode, FrameFault};
+use crate::line::push_line;
+use crate::{Command, ErrorCode, FrameFault, cloud_decode};
 
 /// The HEM is let in: `welcome`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -86,11 +87,11 @@ impl CloudFrame {
     /// # Errors
     /// [`FrameFault::BadFrame`], or [`FrameFault::UnknownType`], which a client passes over.
     pub fn decode(line: &[u8]) -> Result<Self, FrameFault> {
-        todo!()
+        cloud_decode::decode(line)
     }
 
     /// Appends the frame as a line, with its `\n`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        todo!()
+        push_line(out, self);
     }
 }

@@ -1,8 +1,10 @@
 //! What a HEM says.
 
 use memcloud_domain::{HemEvent, NodeId, NodeReading, Reading, Seq, Timestamp, Watts};
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
+use crate::line::push_line;
 use crate::{CommandResult, FrameFault, Hello, SampleTime, Unstorable, hem_decode};
 
 /// One numbered sample of any of the HEM's nodes: a `reading`, or an item of a `batch`.
@@ -80,6 +82,32 @@ pub struct Latest {
     pub nodes: Vec<NodeReading>,
 }
 
+/// A frame's fields behind its type.
+#[derive(Serialize)]
+struct Typed<T: Serialize> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// What can be sent of a batch.
+struct Items<'a>(&'a [Result<Sample, Unstorable>]);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Good<'a>(&'a [Result<Sample, Unstorable>]);
+        impl Serialize for Good<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.iter().flatten())
+            }
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("readings", &Good(self.0))?;
+        map.end()
+    }
+}
+
 /// A frame of a HEM.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HemFrame {
@@ -112,7 +140,15 @@ impl HemFrame {
 
     /// Appends the frame as a line, with its `\n`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        todo!()
+        match self {
+            Self::Hello(hello) => push_line(out, &Typed { kind: "hello", body: hello }),
+            Self::Reading(sample) => push_line(out, &Typed { kind: "reading", body: sample }),
+            Self::Batch(items) => push_line(out, &Typed { kind: "batch", body: Items(items) }),
+            Self::Event(event) => push_line(out, &Typed { kind: "event", body: event }),
+            Self::Latest(latest) => push_line(out, &Typed { kind: "latest", body: latest }),
+            Self::Result(result) => push_line(out, &Typed { kind: "result", body: result }),
+            Self::Ping => out.extend_from_slice(b"{\"type\":\"ping\"}\n"),
+        }
     }
 
     /// How many numbers it takes up: the credit that it costs.

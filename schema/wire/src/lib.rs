@@ -7,6 +7,7 @@
 //! the line, and looks at no clock. What a session does with a frame is not decided here.
 
 mod cloud;
+mod cloud_decode;
 mod command;
 mod fault;
 mod hello;
