@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use memcloud_domain::MicrogridId;
 use memcloud_domain::messages::{
-    HemConnected, HemDisconnected, HemHeard, JobReported, LatestSeen, ReadingsCommitted,
+    HemConnected, HemDisconnected, HemHeard, HemStatusChanged, JobReported, LatestSeen,
+    ReadingsCommitted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub enum CloudEvent {
     HemHeard(HemHeard),
     /// A HEM's unnumbered newest values.
     LatestSeen(LatestSeen),
+    /// A HEM stands differently.
+    HemStatusChanged(HemStatusChanged),
     /// A job found something out, or stands differently.
     JobReported(JobReported),
 }
@@ -41,6 +44,7 @@ impl CloudEvent {
             Self::HemDisconnected(fact) => &fact.microgrid,
             Self::HemHeard(fact) => &fact.microgrid,
             Self::LatestSeen(fact) => &fact.microgrid,
+            Self::HemStatusChanged(fact) => &fact.status.microgrid,
             Self::JobReported(fact) => &fact.microgrid,
         }
     }
@@ -55,7 +59,7 @@ macro_rules! from_fact {
         }
     )*};
 }
-from_fact!(HemConnected, HemDisconnected, HemHeard, LatestSeen, JobReported);
+from_fact!(HemConnected, HemDisconnected, HemHeard, LatestSeen, HemStatusChanged, JobReported);
 
 /// The cloud's exchanges, handed to whoever publishes or binds.
 #[derive(Clone)]

@@ -3,7 +3,8 @@
 
 use actix::{Actor, Context, Handler};
 use memcloud_domain::messages::{
-    HemConnected, HemDisconnected, HemHeard, JobReported, LatestSeen, ReadingsCommitted,
+    HemConnected, HemDisconnected, HemHeard, HemStatusChanged, JobReported, LatestSeen,
+    ReadingsCommitted,
 };
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, supervised};
 use serde_json::json;
@@ -70,4 +71,4 @@ macro_rules! publish_event {
         }
     )*};
 }
-publish_event!(HemConnected, HemDisconnected, HemHeard, LatestSeen, JobReported);
+publish_event!(HemConnected, HemDisconnected, HemHeard, LatestSeen, HemStatusChanged, JobReported);
