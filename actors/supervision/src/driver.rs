@@ -174,12 +174,8 @@ where
                 return self.end(ExitReason::CutOff, Verdict::Over);
             }
             match &mut self.phase {
-                Phase::Begin => {
-                    if self.node.stop_by().is_some() {
-                        return self.end(ExitReason::Shutdown, Verdict::Over);
-                    }
-                    self.begin();
-                }
+                // Also where it was asked to stop by now: what was accepted is handled first.
+                Phase::Begin => self.begin(),
                 Phase::Run(stage) => {
                     if let Some(reason) = self.node.take_failure() {
                         self.crashed(reason);

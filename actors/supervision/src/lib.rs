@@ -24,8 +24,25 @@ pub use tree::{ActorState, Tree, TreeNode};
 #[cfg(feature = "universe")]
 pub use universe::Universe;
 
+/// The README's examples are run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;
+
 /// Makes an actor type one that can be supervised: implements `actix::Supervised` (the state is
 /// rebuilt from the factory) and answers the kit's `Inspect` with `Observe::observe`.
+///
+/// ```
+/// # use actix::{Actor, Context};
+/// use memcloud_supervision::{Observe, supervised};
+///
+/// struct Pump;
+/// impl Actor for Pump {
+///     type Context = Context<Self>;
+/// }
+/// impl Observe for Pump {}
+/// supervised!(Pump);
+/// ```
 #[macro_export]
 macro_rules! supervised {
     ($actor:ty) => {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
-use memcloud_supervision::{Backoff, ChildExited, Observe, RestartPolicy, Scope, supervised};
+use memcloud_supervision::{
+    Backoff, Child, ChildExited, ChildSpec, Observe, RestartPolicy, Scope, supervised,
+};
 
 pub(crate) const START: i64 = 1_700_000_000_000;
 pub(crate) const SOON: Duration = Duration::from_secs(5);
@@ -147,7 +149,78 @@ impl Handler<GoWrong> for Counter {
     }
 }
 
-/// Restarted without pause as often as it takes.
+/// A test asks a counter for a reply that crashes outside of the actor.
+#[derive(Debug, Message)]
+#[rtype(result = "u32")]
+pub(crate) struct CrashOnTheWay;
+
+impl Handler<CrashOnTheWay> for Counter {
+    type Result = ResponseFuture<u32>;
+    fn handle(&mut self, _: CrashOnTheWay, _: &mut Self::Context) -> Self::Result {
+        Box::pin(async { panic!("boom on the way") })
+    }
+}
+
+/// Starts a counter that notes in a diary what it does.
+pub(crate) fn counter(
+    scope: &Scope,
+    name: &str,
+    policy: RestartPolicy,
+    diary: &Diary,
+) -> Child<Counter> {
+    let diary = diary.clone();
+    scope.supervise(ChildSpec::new(name).policy(policy), move |scope| Counter::new(scope, &diary))
+}
+
+/// A family: a parent whose factory starts children, which are its again after every crash.
+pub(crate) struct Parent {
+    pub(crate) diary: Diary,
+    pub(crate) children: Vec<Child<Counter>>,
+}
+
+impl Parent {
+    pub(crate) fn new(scope: &Scope, names: &[&str], policy: RestartPolicy, diary: &Diary) -> Self {
+        diary.note("parent made");
+        let children = names.iter().map(|name| counter(scope, name, policy, diary)).collect();
+        Self { diary: diary.clone(), children }
+    }
+}
+
+impl Actor for Parent {
+    type Context = Context<Self>;
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.diary.note("parent stopped");
+    }
+}
+
+impl Observe for Parent {}
+supervised!(Parent);
+
+/// A test asks a parent for its children.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<Child<Counter>>")]
+pub(crate) struct GetChildren;
+
+impl Handler<GetChildren> for Parent {
+    type Result = Vec<Child<Counter>>;
+    fn handle(&mut self, _: GetChildren, _: &mut Self::Context) -> Self::Result {
+        self.children.clone()
+    }
+}
+
+/// A test tells a parent to crash.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Crash;
+
+impl Handler<Crash> for Parent {
+    type Result = ();
+    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+        panic!("the parent's own fault");
+    }
+}
+
+/// Restarted after short pauses as often as it takes.
 pub(crate) fn patient() -> RestartPolicy {
     RestartPolicy::transient().bearing(1_000, Duration::from_secs(3600)).backoff(Backoff {
         initial: Duration::from_millis(100),
