@@ -150,7 +150,7 @@ impl Home {
         let mut now = self.state.clone();
         segment.carry(&mut now, moment, key);
         let mut watts = segment.watts;
-        segment.ripple(key).shift(&mut watts, segment.into_slot(moment));
+        segment.ripple(key).shift(&mut watts, segment.ms_of_slot(moment));
         let [grid_watts, ..] = watts;
         let feeder = Feeder::at(moment, key, -grid_watts);
         measurement::measure(&watts, &feeder, readings);
@@ -282,7 +282,7 @@ impl Home {
 }
 
 impl Segment {
-    fn into_slot(&self, moment: Timestamp) -> i64 {
+    fn ms_of_slot(&self, moment: Timestamp) -> i64 {
         moment.as_millis() - self.slot_start.as_millis()
     }
 
@@ -295,7 +295,7 @@ impl Segment {
     fn carry(&self, state: &mut HomeState, moment: Timestamp, home_key: u64) {
         let hours = hours_between(state.at, moment);
         let mut energies = self.watts.map(|watts| watts * hours);
-        let (from, to) = (self.into_slot(state.at), self.into_slot(moment));
+        let (from, to) = (self.ms_of_slot(state.at), self.ms_of_slot(moment));
         if from > 0 || to < SLOT_MS {
             let ripple = self.ripple(home_key);
             let rippled = ripple.energy_wh(to) - ripple.energy_wh(from);
