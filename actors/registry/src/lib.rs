@@ -19,18 +19,21 @@
 //! ```
 
 pub mod clerk;
+mod desk;
 pub mod followers;
+mod group;
 pub mod messages;
 pub mod randomness;
 pub mod registrar;
+mod token_cache;
 
-pub use clerk::{Clerk, Errand};
+pub use clerk::{Clerk, Errand, Kind};
 pub use followers::{Fact, Followers};
 pub use memcloud_store::registry::{
     ApiToken, Beginning, EnrolmentToken, Hem, HemChange, IdempotencyLimits, IdempotencyScope,
-    IdempotentAnswer, IdempotentRequest, JobChange, KeyState, Listing, Microgrid, MicrogridChange,
-    MicrogridLimits, NewMicrogrid, NumberedLogLine, PageRequest, Registry, RegistryError,
-    ResultCursor, ResultPage, ResultQuery,
+    IdempotentAnswer, IdempotentRequest, InvalidCursor, JobChange, KeyState, Listing, Microgrid,
+    MicrogridChange, MicrogridLimits, NewMicrogrid, NumberedLogLine, PageRequest, Registry,
+    RegistryError, ResultCursor, ResultPage, ResultQuery, SqliteRegistry,
 };
 pub use messages::*;
 pub use randomness::Randomness;

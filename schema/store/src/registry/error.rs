@@ -1,5 +1,7 @@
 //! Why the registry did not do what it was asked. REST answers 404, 409, 422 and 503 by these.
 
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
 use crate::StoreError;
 
 /// Why the registry did not do what it was asked.
@@ -15,7 +17,9 @@ pub enum RegistryError {
         id: String,
     },
     /// There is one already.
-    #[error("there is already a {what} \"{id}\"; choose another id, or change the one that is there")]
+    #[error(
+        "there is already a {what} \"{id}\"; choose another id, or change the one that is there"
+    )]
     AlreadyExists {
         /// What was to be made.
         what: &'static str,
@@ -66,20 +70,55 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// There is no such thing.
+    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+
+    /// A row, or a part of it, cannot be read.
+    pub(crate) fn corrupt(what: &'static str, id: &str, reason: impl ToString) -> Self {
+        Self::Corrupt { what, id: id.to_owned(), reason: reason.to_string() }
+    }
+
+    /// What it means that a row could not be inserted: that it is there already, or that the microgrid
+    /// it belongs to is not.
+    pub(crate) fn of_insert(
+        error: DieselError,
+        what: &'static str,
+        id: &str,
+        microgrid: Option<&str>,
+    ) -> Self {
+        match (error, microgrid) {
+            (DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _), _) => {
+                Self::AlreadyExists { what, id: id.to_owned() }
+            }
+            (
+                DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _),
+                Some(microgrid),
+            ) => Self::not_found("microgrid", microgrid),
+            (other, _) => Self::from(other),
+        }
+    }
+}
+
 impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable { reason: error.to_string() }
+        match error {
+            StoreError::Damaged { what, reason } => Self::Corrupt { what: "row", id: what, reason },
+            other => Self::Unavailable { reason: other.to_string() },
+        }
     }
 }
 
-impl From<diesel::result::Error> for RegistryError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Unavailable { reason: error.to_string() }
-    }
-}
-
-impl From<diesel::r2d2::PoolError> for RegistryError {
-    fn from(error: diesel::r2d2::PoolError) -> Self {
-        Self::Unavailable { reason: error.to_string() }
+/// So that `?` works in a transaction. What is not about a row is about the database.
+impl From<DieselError> for RegistryError {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DeserializationError(cause) => {
+                Self::Corrupt { what: "row", id: "?".to_owned(), reason: cause.to_string() }
+            }
+            other => Self::Unavailable { reason: other.to_string() },
+        }
     }
 }

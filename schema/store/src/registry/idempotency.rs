@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use diesel::prelude::*;
 use memcloud_domain::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::RegistryError;
+use super::job::to_json;
+use super::schema::idempotency;
+use super::sqlite_registry::WebConnection;
 
 /// Whose key it is: keys of different callers never meet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,7 +48,8 @@ pub enum Beginning {
 }
 
 /// What was answered to a POST.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IdempotentAnswer {
     /// An answer that may be given again.
     Body {
@@ -80,4 +88,102 @@ impl Default for IdempotencyLimits {
             most: 100_000,
         }
     }
+}
+
+/// The longest answer that is kept, in bytes of JSON.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// A row of `idempotency`.
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = idempotency)]
+struct Row {
+    principal: String,
+    idempotency_key: String,
+    fingerprint: Vec<u8>,
+    begun: i64,
+    expires: i64,
+    answer: Option<String>,
+}
+
+pub(super) fn begin(
+    connection: &mut WebConnection,
+    request: &IdempotentRequest,
+    now: Timestamp,
+    limits: &IdempotencyLimits,
+) -> Result<Beginning, RegistryError> {
+    let scope = &request.scope;
+    let kept: Option<Row> = idempotency::table
+        .find((&scope.principal, &scope.key))
+        .select(Row::as_select())
+        .first(connection)
+        .optional()?;
+    let Some(kept) = kept.filter(|kept| now.as_millis() < kept.expires) else {
+        let row = Row {
+            principal: scope.principal.clone(),
+            idempotency_key: scope.key.clone(),
+            fingerprint: request.fingerprint.to_vec(),
+            begun: now.as_millis(),
+            expires: now.plus(limits.lease).as_millis(),
+            answer: None,
+        };
+        diesel::replace_into(idempotency::table).values(&row).execute(connection)?;
+        return Ok(Beginning::Fresh);
+    };
+    if kept.fingerprint != request.fingerprint {
+        return Ok(Beginning::Conflict);
+    }
+    let Some(answer) = kept.answer else { return Ok(Beginning::InProgress) };
+    match serde_json::from_str(&answer) {
+        Ok(IdempotentAnswer::Secret { id }) => Ok(Beginning::SecretShown { id }),
+        Ok(answer) => Ok(Beginning::Replay(answer)),
+        Err(error) => Err(RegistryError::corrupt("answer for Idempotency-Key", &scope.key, error)),
+    }
+}
+
+pub(super) fn finish(
+    connection: &mut WebConnection,
+    scope: &IdempotencyScope,
+    answer: Option<&IdempotentAnswer>,
+    now: Timestamp,
+    limits: &IdempotencyLimits,
+) -> Result<(), RegistryError> {
+    let row = idempotency::table.find((&scope.principal, &scope.key));
+    let Some(answer) = answer else {
+        diesel::delete(row).execute(connection)?;
+        return Ok(());
+    };
+    let json = to_json("answer", answer)?;
+    if json.len() > LONGEST_ANSWER {
+        return Err(RegistryError::Invalid {
+            what: "answer",
+            reason: format!("at most {LONGEST_ANSWER} bytes are kept for an Idempotency-Key"),
+        });
+    }
+    diesel::update(row)
+        .set((
+            idempotency::answer.eq(json),
+            idempotency::expires.eq(now.plus(limits.keep).as_millis()),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub(super) fn sweep(
+    connection: &mut WebConnection,
+    now: Timestamp,
+    limits: &IdempotencyLimits,
+) -> Result<usize, RegistryError> {
+    let over = diesel::delete(idempotency::table.filter(idempotency::expires.le(now.as_millis())))
+        .execute(connection)?;
+    let newest_beyond: Option<i64> = idempotency::table
+        .select(idempotency::begun)
+        .order(idempotency::begun.desc())
+        .offset(i64::try_from(limits.most).unwrap_or(i64::MAX))
+        .limit(1)
+        .first(connection)
+        .optional()?;
+    let Some(newest_beyond) = newest_beyond else { return Ok(over) };
+    let beyond = diesel::delete(idempotency::table.filter(idempotency::begun.le(newest_beyond)))
+        .execute(connection)?;
+    Ok(over + beyond)
 }

@@ -30,9 +30,9 @@ pub use idempotency::{
 };
 pub use job::{CheckpointToSave, JobChange, NewJob};
 pub use job_log::NumberedLogLine;
-pub use job_result::{ResultCursor, ResultPage, ResultQuery};
+pub use job_result::{InvalidCursor, ResultCursor, ResultPage, ResultQuery};
 pub use microgrid::{Microgrid, MicrogridChange, MicrogridLimits, NewMicrogrid};
 pub use paging::{Listing, PageRequest};
 pub use port::Registry;
 pub use secret_hash::SecretHash;
-// pub use sqlite_registry::SqliteRegistry;
+pub use sqlite_registry::SqliteRegistry;

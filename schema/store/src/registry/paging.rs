@@ -20,6 +20,11 @@ impl PageRequest {
         Self { after: None, limit }
     }
 
+    /// The id beyond which the page begins; every id is beyond the empty text.
+    pub(crate) fn beyond(&self) -> &str {
+        self.after.as_deref().unwrap_or("")
+    }
+
     /// The limit, within its bounds.
     pub(crate) fn bounded(&self) -> usize {
         self.limit.clamp(1, Self::MAX_LIMIT)
@@ -42,11 +47,7 @@ pub struct Listing<T> {
 
 impl<T> Listing<T> {
     /// Cuts what `PageRequest::rows` read to a page.
-    pub(crate) fn of(
-        mut items: Vec<T>,
-        request: &PageRequest,
-        id: impl Fn(&T) -> String,
-    ) -> Self {
+    pub(crate) fn of(mut items: Vec<T>, request: &PageRequest, id: impl Fn(&T) -> String) -> Self {
         let is_last = items.len() <= request.bounded();
         items.truncate(request.bounded());
         let next = if is_last { None } else { items.last().map(id) };

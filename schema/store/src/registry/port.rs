@@ -220,6 +220,12 @@ pub trait Registry: Send + Sync {
     /// Only `Unavailable`.
     fn jobs_of(&self, microgrid: &MicrogridId) -> Result<Vec<JobRecord>, RegistryError>;
 
+    /// The microgrids that have jobs, in whatever state, by id.
+    ///
+    /// # Errors
+    /// Only `Unavailable`.
+    fn microgrids_with_jobs(&self) -> Result<Vec<MicrogridId>, RegistryError>;
+
     /// Changes a job.
     ///
     /// # Errors

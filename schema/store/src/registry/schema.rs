@@ -69,30 +69,30 @@ diesel::table! {
 }
 
 diesel::table! {
-    job_log (job_id, line) {
+    job_log (job_id, number) {
         job_id -> Text,
-        line -> BigInt,
+        number -> BigInt,
         at -> BigInt,
         level -> Text,
-        text -> Text,
+        sentence -> Text,
     }
 }
 
 diesel::table! {
-    job_result (job_id, start, kind, subject) {
+    job_result (job_id, start_ms, kind, subject) {
         job_id -> Text,
-        start -> BigInt,
+        start_ms -> BigInt,
         kind -> Text,
         subject -> Text,
-        end -> BigInt,
+        end_ms -> BigInt,
         body -> Text,
     }
 }
 
 diesel::table! {
-    idempotency (principal, key) {
+    idempotency (principal, idempotency_key) {
         principal -> Text,
-        key -> Text,
+        idempotency_key -> Text,
         fingerprint -> Binary,
         begun -> BigInt,
         expires -> BigInt,

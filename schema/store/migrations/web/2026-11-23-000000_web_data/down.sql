@@ -1,0 +1,9 @@
+DROP TABLE idempotency;
+DROP TABLE job_result;
+DROP TABLE job_log;
+DROP TABLE job_checkpoint;
+DROP TABLE job;
+DROP TABLE api_token;
+DROP TABLE enrolment_token;
+DROP TABLE hem;
+DROP TABLE microgrid;
