@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
+use crate::clock::ahead;
 use crate::node::Node;
 use crate::port::ask;
 use crate::{ActorState, AskError, ExitReason, Port, TellError};
@@ -100,7 +101,7 @@ where
     /// `stopping` and `stopped` run. After the deadline it is cut off. Answers why it ended, also where
     /// it had already.
     pub async fn stop(&self, deadline: Duration) -> ExitReason {
-        let by = Instant::now() + deadline;
+        let by = ahead(deadline);
         self.node.ask_to_stop(by);
         if timeout_at(by, self.node.over()).await.is_err() {
             self.node.cut_off();

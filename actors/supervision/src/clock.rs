@@ -51,3 +51,9 @@ impl Clock {
         tokio::time::sleep(span).await;
     }
 }
+
+/// The moment that lies so far ahead. A span for ever is taken for thirty years.
+pub(crate) fn ahead(span: Duration) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    now.checked_add(span).unwrap_or(now + Duration::from_secs(30 * 365 * 86_400))
+}

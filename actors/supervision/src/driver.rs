@@ -186,7 +186,11 @@ where
                             if let Some(by) = self.node.stop_by() {
                                 self.node.refuse_children();
                                 self.node.set_state(ActorState::Stopping);
-                                *stage = Stage::ChildrenStop(close_children(&self.node, by));
+                                // Where a child is stuck, its parent still ends in good order.
+                                let span = by.saturating_duration_since(Instant::now());
+                                let children_by = by - span / 10;
+                                *stage =
+                                    Stage::ChildrenStop(close_children(&self.node, children_by));
                                 continue;
                             }
                         }

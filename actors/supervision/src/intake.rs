@@ -121,8 +121,8 @@ where
         task: &mut Task<'_>,
     ) -> Poll<()> {
         let this = self.get_mut();
-        if let Some(answer) = this.node.take_probe() {
-            let _ = answer.send(actor.observe());
+        for asker in this.node.take_probes() {
+            let _ = asker.send(actor.observe());
         }
         for _ in 0..MESSAGES_PER_TURN {
             if context.waiting() {

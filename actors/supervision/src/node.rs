@@ -17,6 +17,9 @@ use crate::{ActorState, Clock, ExitReason};
 /// So many children that were given up are remembered by their parent.
 const REMEMBERED_FAILURES: usize = 32;
 
+/// So many pictures of the tree can wait for an actor at a time.
+const PROBES: usize = 16;
+
 /// What a whole tree shares.
 pub(crate) struct House {
     pub(crate) clock: Clock,
@@ -77,7 +80,7 @@ struct Inner {
     last_exit: Option<ExitReason>,
     stop_by: Option<Instant>,
     failure: Option<ExitReason>,
-    probe: Option<oneshot::Sender<serde_json::Value>>,
+    probes: Vec<oneshot::Sender<serde_json::Value>>,
 }
 
 pub(crate) struct Node {
@@ -137,7 +140,7 @@ impl Node {
                 last_exit: None,
                 stop_by: None,
                 failure: None,
-                probe: None,
+                probes: Vec::new(),
             }),
         }
     }
@@ -208,21 +211,25 @@ impl Node {
         }
     }
 
-    /// Asks the actor to show itself; only the newest asker is answered.
+    /// Asks the actor to show itself. Of many who ask at once, some are not answered.
     pub(crate) fn probe(&self) -> oneshot::Receiver<serde_json::Value> {
         let (answer, shown) = oneshot::channel();
-        self.lock().probe = Some(answer);
+        let mut inner = self.lock();
+        inner.probes.retain(|asker| !asker.is_closed());
+        if inner.probes.len() < PROBES {
+            inner.probes.push(answer);
+        }
+        drop(inner);
         self.probed.store(true, Ordering::Release);
         self.waker.wake();
         shown
     }
 
-    pub(crate) fn take_probe(&self) -> Option<oneshot::Sender<serde_json::Value>> {
-        if !self.probed.load(Ordering::Acquire) {
-            return None;
+    pub(crate) fn take_probes(&self) -> Vec<oneshot::Sender<serde_json::Value>> {
+        if !self.probed.swap(false, Ordering::AcqRel) {
+            return Vec::new();
         }
-        self.probed.store(false, Ordering::Release);
-        self.lock().probe.take()
+        std::mem::take(&mut self.lock().probes)
     }
 
     // ------------------------------------------------------------------------ asked by others

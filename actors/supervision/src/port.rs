@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::{MailboxError, Message, Recipient};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::ActorState;
+use crate::clock::ahead;
 use crate::node::Node;
 
 /// Why a question has no answer.
@@ -152,7 +153,7 @@ where
     S: FnOnce() -> F,
     F: Future<Output = Result<R, MailboxError>>,
 {
-    let by = Instant::now() + deadline;
+    let by = ahead(deadline);
     let Some(node) = node else {
         return match timeout_at(by, send()).await {
             Ok(Ok(answer)) => Ok(answer),

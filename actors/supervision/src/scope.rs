@@ -10,9 +10,9 @@ use actix::dev::ToEnvelope;
 use actix::dev::channel::channel;
 use actix::{Actor, Addr, Arbiter, Context, Handler, Message, Recipient, Supervised};
 use actix_rt::ArbiterHandle;
-use tokio::time::Instant;
 
 use crate::child::Child;
+use crate::clock::ahead;
 use crate::driver::{Driver, Ending, Factory, Seed, message_of, shut_children_down};
 use crate::node::{House, Node};
 use crate::{Clock, ExitReason, Port, RestartPolicy, Tree};
@@ -87,7 +87,7 @@ impl ChildSpec {
         self
     }
 
-    /// Sets its mailbox's capacity.
+    /// Sets its mailbox's capacity. It holds whatever the actor's context is told.
     #[must_use]
     pub fn mailbox(mut self, capacity: usize) -> Self {
         self.mailbox = capacity;
@@ -283,7 +283,7 @@ impl Scope {
         if is_root {
             self.node.refuse_children();
         }
-        let left = shut_children_down(Arc::clone(&self.node), Instant::now() + deadline).await;
+        let left = shut_children_down(Arc::clone(&self.node), ahead(deadline)).await;
         if is_root {
             self.node.forget_failures();
         }

@@ -74,6 +74,24 @@ fn an_actor_that_does_not_stop_in_time_is_cut_off_and_named() {
 }
 
 #[test]
+fn a_parent_of_a_stuck_child_still_ends_in_good_order() {
+    Universe::run(START, async |scope| {
+        let diary = Diary::default();
+        let made = diary.clone();
+        let parent = scope.supervise(ChildSpec::new("parent"), move |scope| {
+            Parent::new(&scope, &["stuck"], patient(), &made)
+        });
+        let children = parent.ask(GetChildren, SOON).await.unwrap();
+        children[0].tell(GoWrong(How::WaitForEver)).unwrap();
+        assert_eq!(parent.stop(SOON).await, ExitReason::Shutdown);
+        assert_eq!(children[0].ended().await, ExitReason::CutOff);
+        assert_eq!(diary.lines().last().unwrap(), "parent stopped");
+        // A deadline for ever is one too.
+        assert!(scope.shutdown(Duration::MAX).await.is_empty());
+    });
+}
+
+#[test]
 fn an_actor_in_back_off_is_shut_down_at_once() {
     Universe::run(START, async |scope| {
         let child = counter(&scope, "counter", patient(), &Diary::default());
