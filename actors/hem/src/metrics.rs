@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memcloud_domain::RefusalCode;
+use memcloud_wire::ErrorCode;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -194,6 +197,8 @@ hem_metrics! {
         /// Times that reading from a HEM paused, by what it waited for.
         Counter paused_by_buffer = "memcloud_hem_paused_total" ["by" = "buffer"];
         /// Times that reading from a HEM paused, by what it waited for.
+        Counter paused_by_output = "memcloud_hem_paused_total" ["by" = "output"];
+        /// Times that reading from a HEM paused, by what it waited for.
         Counter paused_by_historian = "memcloud_hem_paused_total" ["by" = "historian"];
         /// Connections closed because nothing was heard.
         Counter closed_silent = "memcloud_hem_closed_total" ["reason" = "silent"];
@@ -207,6 +212,36 @@ hem_metrics! {
         Counter bytes_out = "memcloud_hem_bytes_total" ["direction" = "out"];
         /// Facts that a listener had no room for.
         Counter facts_lost = "memcloud_hem_facts_lost_total";
+    }
+}
+
+impl HemMetrics {
+    pub(crate) fn count_error(&self, code: ErrorCode) {
+        let counter = match code {
+            ErrorCode::BadFrame => &self.error_bad_frame,
+            ErrorCode::UnknownType => &self.error_unknown_type,
+            ErrorCode::StaleSeq => &self.error_stale_seq,
+            ErrorCode::TooFast => &self.error_too_fast,
+            ErrorCode::Unauthorised => &self.error_unauthorised,
+            ErrorCode::UnsupportedProtocol => &self.error_unsupported_protocol,
+            ErrorCode::FrameTooLarge => &self.error_frame_too_large,
+            ErrorCode::Gap => &self.error_gap,
+            ErrorCode::Busy => &self.error_busy,
+            ErrorCode::Replaced => &self.error_replaced,
+            ErrorCode::ShuttingDown => &self.error_shutting_down,
+            _ => return,
+        };
+        counter.increment();
+    }
+
+    pub(crate) fn count_refusal(&self, code: RefusalCode) {
+        let counter = match code {
+            RefusalCode::BadTime => &self.refused_bad_time,
+            RefusalCode::TooOld => &self.refused_too_old,
+            RefusalCode::BatchTooLong => &self.refused_batch_too_long,
+            _ => &self.refused_malformed,
+        };
+        counter.increment();
     }
 }
 

@@ -1,0 +1,250 @@
+//! A HEM's connection, from the first byte to the goodbye. It moves bytes and messages: what they mean
+//! is decided by the session within. One actor is one task: its stream is driven in its own context.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, Waker};
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use actix_service::{Service, ServiceFactory};
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use memcloud_supervision::{Observe, Port, Scope, supervised};
+use tokio::net::TcpStream;
+
+use crate::admission::Place;
+use crate::conversation::Conversation;
+use crate::session::Event;
+use crate::shared::Shared;
+use crate::socket_table::StandDown;
+
+/// One connection of a HEM.
+pub struct HemSocket {
+    scope: Scope,
+    shared: Arc<Shared>,
+    connection: u64,
+    peer: SocketAddr,
+    stage: Stage,
+    closing: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    waker: Option<Waker>,
+    own_port: Option<Port<StandDown>>,
+    /// Given back when the socket is gone.
+    _place: Option<Place>,
+}
+
+enum Stage {
+    Arrived(StdTcpStream),
+    ShakingHands(Pin<Box<dyn Future<Output = Option<TlsStream<TcpStream>>>>>),
+    Talking(Box<Conversation>),
+    Over,
+}
+
+impl HemSocket {
+    /// A socket for a connection that has just been accepted. Sockets are never restarted; a second
+    /// life would begin without an arrival, and end at once.
+    pub(crate) fn new(
+        scope: Scope,
+        shared: Arc<Shared>,
+        connection: u64,
+        peer: SocketAddr,
+        arrival: Option<(StdTcpStream, Place)>,
+    ) -> Self {
+        let (stage, place) = match arrival {
+            Some((stream, place)) => (Stage::Arrived(stream), Some(place)),
+            None => (Stage::Over, None),
+        };
+        Self {
+            scope,
+            shared,
+            connection,
+            peer,
+            stage,
+            closing: None,
+            waker: None,
+            own_port: None,
+            _place: place,
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Goes on as far as it can. `Ready`: the connection is over.
+    fn drive(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(task.waker())) {
+            self.waker = Some(task.waker().clone());
+        }
+        if let Some(closing) = &mut self.closing
+            && closing.as_mut().poll(task).is_ready()
+        {
+            self.closing = None;
+            match &mut self.stage {
+                Stage::Talking(conversation) => conversation.feed(Event::ShuttingDown),
+                Stage::Arrived(_) | Stage::ShakingHands(_) | Stage::Over => {
+                    self.stage = Stage::Over;
+                }
+            }
+        }
+        loop {
+            match &mut self.stage {
+                Stage::Arrived(_) | Stage::Over => return Poll::Ready(()),
+                Stage::ShakingHands(handshake) => {
+                    let Poll::Ready(stream) = handshake.as_mut().poll(task) else {
+                        return Poll::Pending;
+                    };
+                    self.stage = match (stream, &self.own_port) {
+                        (Some(stream), Some(own_port)) => {
+                            let (shared, port) = (Arc::clone(&self.shared), own_port.clone());
+                            let talk = Conversation::new(stream, shared, self.connection, port);
+                            Stage::Talking(Box::new(talk))
+                        }
+                        _ => Stage::Over,
+                    };
+                }
+                Stage::Talking(conversation) => return conversation.drive(task),
+            }
+        }
+    }
+}
+
+impl Actor for HemSocket {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.own_port = Some(self.scope.port(context.address()));
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if let Stage::Arrived(stream) = stage {
+            let handshake = shake_hands(Arc::clone(&self.shared), stream, self.peer);
+            self.stage = Stage::ShakingHands(Box::pin(handshake));
+        }
+        let mut closing = self.shared.closing.subscribe();
+        self.closing = Some(Box::pin(async move {
+            // The sender is shared by everyone here: it is not dropped before us.
+            let _ = closing.wait_for(|is_closing| *is_closing).await;
+        }));
+        context.spawn(Drive);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // What the stage holds says goodbye as it is dropped.
+        self.stage = Stage::Over;
+    }
+}
+
+impl Observe for HemSocket {
+    fn observe(&self) -> serde_json::Value {
+        let mut observed = match &self.stage {
+            Stage::Arrived(_) | Stage::ShakingHands(_) => {
+                serde_json::json!({"phase": "shaking hands"})
+            }
+            Stage::Talking(conversation) => conversation.observe(),
+            Stage::Over => serde_json::json!({"phase": "over"}),
+        };
+        if let Some(fields) = observed.as_object_mut() {
+            fields.insert("peer".to_owned(), serde_json::json!(self.peer));
+        }
+        observed
+    }
+}
+
+supervised!(HemSocket);
+
+impl Handler<StandDown> for HemSocket {
+    type Result = ();
+
+    fn handle(&mut self, stand_down: StandDown, _: &mut Context<Self>) {
+        if let Stage::Talking(conversation) = &mut self.stage {
+            conversation.feed(Event::StoodDown(stand_down.0));
+        }
+        self.wake();
+    }
+}
+
+/// Drives the connection in the actor's context, until it is over.
+struct Drive;
+
+impl ActorFuture<HemSocket> for Drive {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        socket: &mut HemSocket,
+        context: &mut Context<HemSocket>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        let poll = socket.drive(task);
+        if poll.is_ready() {
+            context.stop();
+        }
+        poll
+    }
+}
+
+/// Waits for the first byte, then for a slot, then shakes hands; all within the time-out.
+async fn shake_hands(
+    shared: Arc<Shared>,
+    stream: StdTcpStream,
+    peer: SocketAddr,
+) -> Option<TlsStream<TcpStream>> {
+    let timeout = shared.config().handshake_timeout;
+    let metrics = Arc::clone(shared.metrics());
+    let handshake = async {
+        let stream = TcpStream::from_std(stream)?;
+        // A connection that says nothing takes no slot; one that only knocks is no failure.
+        if stream.peek(&mut [0]).await? == 0 {
+            return Ok(None);
+        }
+        let Ok(_slot) = shared.handshakes.acquire().await else { return Ok(None) };
+        let _counted = Handshaking::begin(&shared);
+        let mut acceptor = Acceptor::clone(&shared.acceptor.load());
+        acceptor.set_handshake_timeout(timeout);
+        let service = ServiceFactory::<TcpStream>::new_service(&acceptor, ()).await;
+        let Ok(service) = service else { return Ok(None) };
+        match service.call(stream).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(TlsError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+            Err(TlsError::Tls(error)) => Err(error),
+            Err(TlsError::Service(never)) => match never {},
+        }
+    };
+    let error = match tokio::time::timeout(timeout, handshake).await {
+        Ok(Ok(stream)) => {
+            if stream.is_some() {
+                metrics.handshakes_done.increment();
+            }
+            return stream;
+        }
+        Ok(Err(error)) => error,
+        Err(_) => io::ErrorKind::TimedOut.into(),
+    };
+    if error.kind() == io::ErrorKind::TimedOut {
+        metrics.handshakes_timed_out.increment();
+    } else {
+        metrics.handshakes_failed.increment();
+    }
+    log::debug!(peer = peer.to_string().as_str(), error = error.to_string().as_str(); "a TLS handshake failed");
+    None
+}
+
+/// Counts a handshake while it goes on.
+struct Handshaking<'a>(&'a Shared);
+
+impl<'a> Handshaking<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.metrics().handshaking.add(1);
+        Self(shared)
+    }
+}
+
+impl Drop for Handshaking<'_> {
+    fn drop(&mut self) {
+        self.0.metrics().handshaking.subtract(1);
+    }
+}
