@@ -19,6 +19,8 @@ pub mod port;
 mod schema;
 pub mod secret_hash;
 pub mod sqlite_registry;
+#[cfg(test)]
+mod tests;
 
 pub use admission::{Arrival, ArrivalAnswer, Proof};
 pub use api_token::{ApiToken, NewApiToken};

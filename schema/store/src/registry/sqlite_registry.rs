@@ -98,7 +98,7 @@ impl SqliteRegistry {
     }
 
     /// Reads: everything in `work` sees the same state of the database.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         work: impl FnOnce(&mut WebConnection) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
@@ -119,7 +119,7 @@ impl SqliteRegistry {
     }
 
     /// Writes: `work` happens whole or not at all.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         work: impl FnOnce(&mut WebConnection) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {

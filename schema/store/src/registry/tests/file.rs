@@ -1,0 +1,93 @@
+//! What the file does: two processes, locks, panics, a folder that goes away.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+
+#[test]
+fn a_panic_in_a_transaction_leaves_nothing_and_stops_nobody() {
+    let registry = registry().with_microgrid("fontana");
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        registry.write::<()>(|connection| {
+            super::super::microgrid::insert(connection, &a_microgrid("half")).unwrap();
+            panic!("in the middle");
+        })
+    }));
+    assert!(panicked.is_err());
+    assert!(registry.microgrid(&microgrid_id("half")).is_err());
+    registry.create_microgrid(&a_microgrid("after")).unwrap();
+    for _ in 0..10 {
+        let panicked =
+            catch_unwind(AssertUnwindSafe(|| registry.read::<()>(|_| panic!("while reading"))));
+        assert!(panicked.is_err());
+    }
+    assert_eq!(registry.microgrids(&PageRequest::first(10)).unwrap().items.len(), 2);
+}
+
+#[test]
+fn a_file_that_is_not_a_database_is_an_error_and_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.db");
+    std::fs::write(&path, "this is a letter to a friend, and no database at all").unwrap();
+    assert!(SqliteRegistry::open(&path).is_err());
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("this is a letter"));
+}
+
+#[test]
+fn a_full_disk_is_said_and_recovered_from() {
+    use diesel::connection::SimpleConnection;
+
+    let registry = registry().with_microgrid("fontana");
+    registry
+        .write(|connection| {
+            // As small as the file is now: the engine then says what it says of a full disk.
+            connection.batch_execute("PRAGMA max_page_count = 1")?;
+            Ok(())
+        })
+        .unwrap();
+    let name = "x".repeat(100_000);
+    let large = Microgrid { name, ..a_microgrid("large") };
+    let error = registry.create_microgrid(&large).unwrap_err();
+    assert_eq!(error.to_string(), "the web store is away: database or disk is full");
+    assert!(registry.microgrid(&microgrid_id("fontana")).is_ok());
+    // The next connection has no such bound: there is space again.
+    registry.create_microgrid(&large).unwrap();
+    assert_eq!(registry.microgrid(&large.id).unwrap(), large);
+}
+
+#[test]
+fn readers_are_served_while_another_process_writes() {
+    let registry = registry().with_microgrid("fontana");
+    let other = registry.opened_again();
+    other
+        .write(|connection| {
+            super::super::microgrid::insert(connection, &a_microgrid("new"))?;
+            assert_eq!(registry.microgrids(&PageRequest::first(10))?.items.len(), 1);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(registry.microgrids(&PageRequest::first(10)).unwrap().items.len(), 2);
+}
+
+#[test]
+fn many_threads_share_the_readers() {
+    let registry = registry().with_microgrid("fontana");
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    registry.microgrid(&microgrid_id("fontana")).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_healthy_registry_says_so_and_one_in_memory_works() {
+    registry().check().unwrap();
+    let in_memory = SqliteRegistry::open(":memory:").unwrap();
+    in_memory.create_microgrid(&a_microgrid("fontana")).unwrap();
+    in_memory.microgrid(&microgrid_id("fontana")).unwrap();
+    in_memory.check().unwrap();
+}
