@@ -2,14 +2,18 @@
 //!
 //! [`dataset`] holds a recorded year of homes, [`profile`] lays it on today's calendar and makes
 //! further homes from it, [`home`] turns that into the readings of eight nodes at any moment.
-//! All of this is pure: the same seed and moments give the same readings, in real time, in simulated time
-//! and for a back-fill.
+//! All of this is pure: the same seed and moments give the same readings, in real time, in simulated
+//! time and for a back-fill. [`fleet`] connects thousands of them to a cloud.
 
 pub mod battery;
 pub mod calendar;
+pub mod clock;
 pub mod dataset;
 pub mod error;
+pub mod fleet;
 pub mod home;
+pub mod keyring;
+pub mod local_api;
 mod measurement;
 pub mod nodes;
 mod noise;
@@ -19,6 +23,7 @@ mod split;
 
 pub use dataset::{Conditions, Dataset};
 pub use error::EmulatorError;
+pub use fleet::{Backfill, Fleet, FleetConfig, FleetProgress};
 pub use home::{Home, HomeState};
 pub use nodes::{NODE_COUNT, declarations};
 pub use profile::HomeProfile;
