@@ -1,0 +1,9 @@
+DROP TABLE dirty;
+DROP TABLE rollups;
+DROP TABLE refusals;
+DROP TABLE events;
+DROP TABLE chunks;
+DROP TABLE hot_readings;
+DROP TABLE microgrids;
+DROP TABLE marks;
+DROP TABLE hems;

@@ -1,0 +1,129 @@
+//! Opening a SQLite file the one right way: a busy time-out before anything else, write-ahead log,
+//! every commit on the disk, foreign keys checked, migrations run.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+
+use crate::StoreError;
+
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// In a file.
+    File(PathBuf),
+    /// In memory, for tests: gone with its connection, and never shared between two.
+    Memory,
+}
+
+impl Location {
+    /// A file, or memory for `:memory:`.
+    #[must_use]
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        if path.as_ref() == Path::new(":memory:") {
+            Self::Memory
+        } else {
+            Self::File(path.as_ref().to_owned())
+        }
+    }
+
+    /// Reads a `sqlite:` address as in the configuration; a relative path lies in the data folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for another scheme or an empty path.
+    pub fn from_url(url: &str, data_dir: &Path) -> Result<Self, StoreError> {
+        let invalid = |reason: &str| StoreError::Invalid {
+            what: "the store's address",
+            reason: format!("\"{url}\" {reason}"),
+        };
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            return Err(invalid("does not begin with sqlite:"));
+        };
+        // A relative `sqlite://iot.db` is what people type who know other products.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        match path {
+            "" => Err(invalid("names no file")),
+            ":memory:" => Ok(Self::Memory),
+            path => Ok(Self::File(data_dir.join(path))),
+        }
+    }
+
+    fn as_uri(&self) -> String {
+        match self {
+            Self::File(path) => path.to_string_lossy().into_owned(),
+            Self::Memory => ":memory:".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.as_uri())
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads and writes.
+    ReadWrite,
+    /// Only reads: a write is an error.
+    ReadOnly,
+}
+
+/// Opens a connection; migrations are not run.
+///
+/// # Errors
+/// [`StoreError::Away`] when the file cannot be opened or its log not be used.
+pub fn connect(
+    what: &'static str,
+    location: &Location,
+    access: Access,
+    busy_timeout: Duration,
+) -> Result<SqliteConnection, StoreError> {
+    let away = |reason: String| StoreError::Away {
+        what,
+        reason: format!("{location}: {reason}"),
+        source: None,
+    };
+    let mut connection =
+        SqliteConnection::establish(&location.as_uri()).map_err(|error| away(error.to_string()))?;
+    let query_only = match access {
+        Access::ReadWrite => "OFF",
+        Access::ReadOnly => "ON",
+    };
+    // The time-out comes first: switching to WAL itself may have to wait for a lock.
+    let pragmas = format!(
+        "PRAGMA busy_timeout = {};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA query_only = {query_only};",
+        busy_timeout.as_millis()
+    );
+    connection.batch_execute(&pragmas).map_err(|error| away(error.to_string()))?;
+    Ok(connection)
+}
+
+/// Opens a connection for reading and writing, and brings the file up to date.
+///
+/// # Errors
+/// [`StoreError::Away`] when it cannot be opened, [`StoreError::Migration`] when a migration fails.
+pub fn open(
+    what: &'static str,
+    location: &Location,
+    busy_timeout: Duration,
+    migrations: EmbeddedMigrations,
+) -> Result<SqliteConnection, StoreError> {
+    let mut connection = connect(what, location, Access::ReadWrite, busy_timeout)?;
+    connection.run_pending_migrations(migrations).map_err(|error| StoreError::Migration {
+        path: location.to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(connection)
+}

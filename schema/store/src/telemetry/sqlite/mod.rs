@@ -1,0 +1,352 @@
+//! Telemetry in SQLite: one connection that writes, a few that read beside it (write-ahead log).
+//!
+//! A connection on which anything failed for a reason that may pass is thrown away and opened anew
+//! with the next call: so a full, locked or vanished disk heals by itself, and no half transaction
+//! survives.
+
+mod commit;
+mod dirty_cache;
+mod pages;
+mod raw;
+mod retain;
+mod roll_up;
+mod seal;
+mod series;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use memcloud_domain::{
+    HemBatch, HemEvent, HemId, HemMark, MicrogridId, Page, Reading, Refusal, Seq, Series,
+    SessionOpened, Timestamp,
+};
+
+use super::schema::{dirty, hems, marks, microgrids};
+use super::{
+    CommitOutcome, HemEntries, NewSession, PageQuery, SeriesQuery, StoreFigures, TelemetryStore,
+    Upkeep, UpkeepTask,
+};
+use crate::StoreError;
+use crate::sqlite::{Access, Location, connect, open};
+use dirty_cache::DirtyCache;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/telemetry");
+const IOT_STORE: &str = "iot store";
+/// So long a connection waits for another process to let go of the file.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// How the adapter works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// Connections that read.
+    pub readers: usize,
+    /// The writer's page cache, KiB.
+    pub writer_cache_kib: u32,
+    /// Readings per chunk.
+    pub chunk_readings: usize,
+    /// So many of a HEM's newest readings stay hot when it is sealed.
+    pub keep_hot: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4, writer_cache_kib: 32 * 1_024, chunk_readings: 600, keep_hot: 300 }
+    }
+}
+
+/// Telemetry in a SQLite file.
+pub struct SqliteTelemetry {
+    location: Location,
+    options: SqliteOptions,
+    writer: Mutex<Option<SqliteConnection>>,
+    readers: Mutex<ReaderPool>,
+    reader_free: Condvar,
+    dirty_cache: Mutex<DirtyCache>,
+    /// Counts successful commits: what was touched up to one is in every later snapshot.
+    commits: AtomicU64,
+    /// Up to which HEM retention has looked in its present round.
+    retained_through: AtomicI64,
+}
+
+struct ReaderPool {
+    idle: Vec<SqliteConnection>,
+    busy: usize,
+}
+
+impl std::fmt::Debug for SqliteTelemetry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SqliteTelemetry").field("location", &self.location).finish()
+    }
+}
+
+/// A lock whose holder panicked guards nothing half done: connections roll back, and are replaced.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Numbers and epochs are below 2^63 by their types' own bounds.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn damaged(what: &str, hem_no: i64, at: i64) -> StoreError {
+    StoreError::Damaged {
+        what: format!("{what} {at} of HEM no. {hem_no}"),
+        reason: "its payload is not of the form that was written".to_owned(),
+    }
+}
+
+impl SqliteTelemetry {
+    /// Opens the file, makes it where there is none, and brings it up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when it cannot be opened, [`StoreError::Migration`] when it cannot be
+    /// brought up to date.
+    pub fn open(location: Location, options: SqliteOptions) -> Result<Self, StoreError> {
+        let mut writer = open(IOT_STORE, &location, BUSY, MIGRATIONS)?;
+        Self::tune_writer(&mut writer, &options)?;
+        Ok(Self {
+            location,
+            options,
+            writer: Mutex::new(Some(writer)),
+            readers: Mutex::new(ReaderPool { idle: Vec::new(), busy: 0 }),
+            reader_free: Condvar::new(),
+            dirty_cache: Mutex::new(DirtyCache::default()),
+            commits: AtomicU64::new(0),
+            retained_through: AtomicI64::new(0),
+        })
+    }
+
+    fn retained_through(&self) -> i64 {
+        self.retained_through.load(Ordering::Relaxed)
+    }
+
+    fn retained(&self, through: i64) {
+        self.retained_through.store(through, Ordering::Relaxed);
+    }
+
+    fn tune_writer(
+        writer: &mut SqliteConnection,
+        options: &SqliteOptions,
+    ) -> Result<(), StoreError> {
+        let pragmas = format!(
+            "PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = 2000;
+             PRAGMA journal_size_limit = 67108864;",
+            options.writer_cache_kib
+        );
+        writer.batch_execute(&pragmas)?;
+        Ok(())
+    }
+
+    /// Writes in one transaction; all of it, or nothing.
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write_then(work, |_| {})
+    }
+
+    /// Writes in one transaction, and does something once it is on disk, before any other write.
+    fn write_then<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+        then: impl FnOnce(&T),
+    ) -> Result<T, StoreError> {
+        let mut writer = lock(&self.writer);
+        let mut connection = match writer.take() {
+            Some(connection) => connection,
+            None => {
+                let mut connection = connect(IOT_STORE, &self.location, Access::ReadWrite, BUSY)?;
+                Self::tune_writer(&mut connection, &self.options)?;
+                connection
+            }
+        };
+        let result = connection.immediate_transaction(work);
+        if let Ok(written) = &result {
+            then(written);
+        }
+        // In memory the data is gone with the connection, and nothing can go away.
+        if !is_away(&result) || self.location == Location::Memory {
+            *writer = Some(connection);
+        }
+        result.map_err(name_it)
+    }
+
+    /// Reads in one snapshot.
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.location == Location::Memory {
+            return self.write(work);
+        }
+        let mut pool = lock(&self.readers);
+        while pool.busy >= self.options.readers.max(1) {
+            pool = self.reader_free.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+        pool.busy += 1;
+        let idle = pool.idle.pop();
+        drop(pool);
+        let mut place = ReaderPlace { store: self, connection: None };
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => connect(IOT_STORE, &self.location, Access::ReadOnly, BUSY)?,
+        };
+        let result = connection.transaction(work);
+        if !is_away(&result) {
+            place.connection = Some(connection);
+        }
+        drop(place);
+        result.map_err(name_it)
+    }
+
+    fn hem_no(connection: &mut SqliteConnection, hem: &HemId) -> Result<Option<i64>, StoreError> {
+        let found = hems::table
+            .filter(hems::hem.eq(hem.as_str()))
+            .select(hems::hem_no)
+            .first::<i64>(connection)
+            .optional()?;
+        Ok(found)
+    }
+}
+
+/// A reader's place in the pool, given back even by a panic.
+struct ReaderPlace<'a> {
+    store: &'a SqliteTelemetry,
+    connection: Option<SqliteConnection>,
+}
+
+impl Drop for ReaderPlace<'_> {
+    fn drop(&mut self) {
+        let mut pool = lock(&self.store.readers);
+        pool.busy = pool.busy.saturating_sub(1);
+        pool.idle.extend(self.connection.take());
+        drop(pool);
+        self.store.reader_free.notify_one();
+    }
+}
+
+fn is_away<T>(result: &Result<T, StoreError>) -> bool {
+    result.as_ref().is_err_and(StoreError::is_temporary)
+}
+
+/// Errors inside a transaction do not know which store they are of.
+fn name_it(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Away { reason, source, .. } => {
+            StoreError::Away { what: IOT_STORE, reason, source }
+        }
+        other => other,
+    }
+}
+
+impl TelemetryStore for SqliteTelemetry {
+    fn open_sessions(&self, sessions: &[NewSession]) -> Result<Vec<SessionOpened>, StoreError> {
+        self.write(|connection| commit::open_sessions(connection, sessions))
+    }
+
+    fn commit(
+        &self,
+        batch: &[HemEntries],
+        now: Timestamp,
+    ) -> Result<Vec<CommitOutcome>, StoreError> {
+        let (outcomes, _) = self.write_then(
+            |connection| {
+                let mut touched = Vec::new();
+                let known = lock(&self.dirty_cache);
+                let outcomes = commit::commit(connection, batch, now, &known, &mut touched)?;
+                Ok((outcomes, touched))
+            },
+            |(_, touched)| {
+                let mut cache = lock(&self.dirty_cache);
+                let commit = self.commits.load(Ordering::Acquire) + 1;
+                cache.touch(touched, commit);
+                // Raised last: whoever reads it finds in a later snapshot all that it counts.
+                self.commits.store(commit, Ordering::Release);
+            },
+        )?;
+        Ok(outcomes)
+    }
+
+    fn marks(&self, microgrid: Option<&MicrogridId>) -> Result<Vec<HemMark>, StoreError> {
+        self.read(|connection| pages::marks(connection, microgrid))
+    }
+
+    fn entries_after(&self, hem: &HemId, after: Seq, limit: usize) -> Result<HemBatch, StoreError> {
+        self.read(|connection| pages::entries_after(connection, hem, after, limit))
+    }
+
+    fn readings(&self, query: &PageQuery) -> Result<Page<Reading>, StoreError> {
+        self.read(|connection| pages::readings(connection, query))
+    }
+
+    fn events(&self, query: &PageQuery) -> Result<Page<HemEvent>, StoreError> {
+        self.read(|connection| pages::events(connection, query))
+    }
+
+    fn refusals(&self, query: &PageQuery) -> Result<Page<Refusal>, StoreError> {
+        self.read(|connection| pages::refusals(connection, query))
+    }
+
+    fn latest_reading(&self, hem: &HemId) -> Result<Option<Reading>, StoreError> {
+        self.read(|connection| pages::latest_reading(connection, hem))
+    }
+
+    fn series(&self, query: &SeriesQuery) -> Result<Series, StoreError> {
+        self.read(|connection| series::series(connection, query))
+    }
+
+    fn set_time_zone(&self, microgrid: &MicrogridId, time_zone: Tz) -> Result<(), StoreError> {
+        let row = (
+            microgrids::microgrid.eq(microgrid.as_str()),
+            microgrids::time_zone.eq(time_zone.name()),
+        );
+        self.write(|connection| {
+            diesel::replace_into(microgrids::table).values(row).execute(connection)?;
+            Ok(())
+        })
+    }
+
+    fn upkeep(&self, task: UpkeepTask, now: Timestamp) -> Result<Upkeep, StoreError> {
+        match task {
+            UpkeepTask::RollUp => self.roll_up(now),
+            UpkeepTask::Seal => self.seal(),
+            UpkeepTask::Retain(retention) => self.retain(retention, now),
+        }
+    }
+
+    fn figures(&self) -> Result<StoreFigures, StoreError> {
+        #[derive(QueryableByName)]
+        struct Bytes {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            bytes: i64,
+        }
+        self.read(|connection| {
+            let rows: Vec<(i64, i64, i64, i64)> = marks::table
+                .select((marks::hot, marks::chunks, marks::sealed, marks::sealed_bytes))
+                .load(connection)?;
+            let mut figures = StoreFigures { hems: rows.len() as u64, ..StoreFigures::default() };
+            for (hot, chunks, sealed, bytes) in rows {
+                figures.hot_readings += from_sql(hot);
+                figures.chunks += from_sql(chunks);
+                figures.sealed_readings += from_sql(sealed);
+                figures.sealed_bytes += from_sql(bytes);
+            }
+            figures.dirty_buckets = from_sql(dirty::table.count().get_result(connection)?);
+            let size = "SELECT (page_count - freelist_count) * page_size AS bytes
+                 FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+            figures.file_bytes =
+                from_sql(diesel::sql_query(size).get_result::<Bytes>(connection)?.bytes);
+            Ok(figures)
+        })
+    }
+}

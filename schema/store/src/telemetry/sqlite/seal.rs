@@ -1,0 +1,109 @@
+//! Sealing: the older hot rows of a HEM become one compressed chunk. Encoded on a reader's snapshot;
+//! only the exchange of rows for the chunk holds the writer.
+
+use diesel::prelude::*;
+use memcloud_domain::Reading;
+
+use super::raw::{self, End, Window};
+use super::{SqliteTelemetry, to_sql};
+use crate::StoreError;
+use crate::telemetry::schema::{chunks, hot_readings, marks};
+use crate::telemetry::{Upkeep, chunk};
+
+/// So many HEMs are sealed in one step, each in a transaction of its own.
+const HEMS_PER_STEP: i64 = 8;
+
+struct Sealed {
+    hem_no: i64,
+    first_seq: i64,
+    last_seq: i64,
+    min_ts: i64,
+    max_ts: i64,
+    readings: i64,
+    payload: Vec<u8>,
+}
+
+impl SqliteTelemetry {
+    /// Seals a chunk each of the HEMs with the most hot rows.
+    pub(super) fn seal(&self) -> Result<Upkeep, StoreError> {
+        let wanted = self.options.chunk_readings.clamp(1, chunk::MAX_READINGS);
+        let full = i64::try_from(wanted + self.options.keep_hot).unwrap_or(i64::MAX);
+        let candidates = self.read(|connection| {
+            let hem_nos = marks::table
+                .filter(marks::hot.ge(full))
+                .select(marks::hem_no)
+                .order(marks::hot.desc())
+                .limit(HEMS_PER_STEP + 1)
+                .load::<i64>(connection)?;
+            Ok(hem_nos)
+        })?;
+        let per_step = usize::try_from(HEMS_PER_STEP).unwrap_or(1);
+        let mut step = Upkeep { done: 0, more: candidates.len() > per_step };
+        for hem_no in candidates.into_iter().take(per_step) {
+            let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
+            let oldest = self.read(|connection| {
+                raw::hot(connection, &Window::all(hem_no), End::Oldest, limit)
+            })?;
+            let Some(sealed) = encode(hem_no, &oldest)? else { continue };
+            self.write(|connection| exchange(connection, &sealed))?;
+            step.done += oldest.len();
+            // It may have another chunk's worth.
+            step.more = true;
+        }
+        Ok(step)
+    }
+}
+
+fn encode(hem_no: i64, readings: &[Reading]) -> Result<Option<Sealed>, StoreError> {
+    let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return Ok(None) };
+    let payload = chunk::seal(readings).map_err(|_| StoreError::Invalid {
+        what: "a chunk of readings",
+        reason: format!("{} readings of HEM no. {hem_no} cannot be packed", readings.len()),
+    })?;
+    let times = || readings.iter().map(|reading| reading.ts.0);
+    Ok(Some(Sealed {
+        hem_no,
+        first_seq: to_sql(first.seq.0),
+        last_seq: to_sql(last.seq.0),
+        min_ts: times().min().unwrap_or(0),
+        max_ts: times().max().unwrap_or(0),
+        readings: i64::try_from(readings.len()).unwrap_or(i64::MAX),
+        payload,
+    }))
+}
+
+fn exchange(connection: &mut SqliteConnection, sealed: &Sealed) -> Result<(), StoreError> {
+    let of_chunk = hot_readings::table
+        .filter(hot_readings::hem_no.eq(sealed.hem_no))
+        .filter(hot_readings::seq.between(sealed.first_seq, sealed.last_seq));
+    let deleted = diesel::delete(of_chunk).execute(connection)?;
+    if i64::try_from(deleted) != Ok(sealed.readings) {
+        // Somebody else took rows away since they were read: nothing is written, and the next step
+        // reads them again.
+        return Err(StoreError::Conflict {
+            what: "sealing",
+            reason: format!("the hot readings of HEM no. {} changed meanwhile", sealed.hem_no),
+        });
+    }
+    diesel::insert_into(chunks::table)
+        .values((
+            chunks::hem_no.eq(sealed.hem_no),
+            chunks::first_seq.eq(sealed.first_seq),
+            chunks::last_seq.eq(sealed.last_seq),
+            chunks::min_ts.eq(sealed.min_ts),
+            chunks::max_ts.eq(sealed.max_ts),
+            chunks::readings.eq(sealed.readings),
+            chunks::payload.eq(&sealed.payload),
+        ))
+        .execute(connection)?;
+    let bytes = i64::try_from(sealed.payload.len()).unwrap_or(i64::MAX);
+    diesel::update(marks::table.find(sealed.hem_no))
+        .set((
+            marks::hot.eq(marks::hot - sealed.readings),
+            marks::chunks.eq(marks::chunks + 1),
+            marks::sealed.eq(marks::sealed + sealed.readings),
+            marks::sealed_bytes.eq(marks::sealed_bytes + bytes),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
