@@ -81,6 +81,8 @@ errors! {
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The method does not fit the path";
     /// None of the types in `Accept` can be had here. The detail lists those that can.
     NotAcceptable = "not-acceptable", NOT_ACCEPTABLE, "None of the wanted types can be had";
+    /// The body did not arrive in time.
+    RequestTimeout = "request-timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     /// There is one of this id already.
     AlreadyExists = "already-exists", CONFLICT, "There is one already";
     /// Others depend on it. The detail says which; delete those first.

@@ -3,6 +3,7 @@
 
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -12,6 +13,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::error::{ApiError, ApiResult, ErrorCode};
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The query, each parameter at most once and none that is not known.
 #[derive(Debug)]
@@ -53,7 +57,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             .map(|value| value.to_str().unwrap_or_default().to_owned());
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
-            let bytes = bytes.await.map_err(|error| match error.as_error::<PayloadError>() {
+            let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes).await.map_err(|_| {
+                ApiError::new(
+                    ErrorCode::RequestTimeout,
+                    format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
+                )
+            })?;
+            let bytes = bytes.map_err(|error| match error.as_error::<PayloadError>() {
                 Some(PayloadError::Overflow) => ApiError::new(
                     ErrorCode::BodyTooLarge,
                     "the body is larger than this server takes (`http.max_body`)",

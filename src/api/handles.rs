@@ -8,10 +8,13 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Context, Handler, Message};
 use memcloud_bus::CloudBus;
-use memcloud_domain::messages::{GetSeries, ListEvents, ListReadings};
+use memcloud_domain::HemStatus;
+use memcloud_domain::messages::{GetRoster, GetSeries, ListEvents, ListReadings};
 use memcloud_registry as registry;
 use memcloud_rest::Away;
+use memcloud_status::{self as status, MicrogridStatus, StatusPage};
 use memcloud_supervision::{Child, Clock, Port, Tree};
+use memcloud_worker::AppCatalogue;
 
 use super::error::{ApiError, ApiResult};
 
@@ -27,6 +30,35 @@ where
     /// The port.
     fn port(&self) -> &Port<M>;
 }
+
+/// What an actor answers, as REST takes it.
+pub(crate) trait Answer {
+    /// What was asked for.
+    type Value;
+    /// Turns the actor's own error into what REST answers.
+    fn into_api(self) -> ApiResult<Self::Value>;
+}
+
+impl<T, E: Into<ApiError>> Answer for Result<T, E> {
+    type Value = T;
+
+    fn into_api(self) -> ApiResult<T> {
+        self.map_err(Into::into)
+    }
+}
+
+macro_rules! always_answered {
+    ($($value:ty),+) => {$(
+        impl Answer for $value {
+            type Value = Self;
+
+            fn into_api(self) -> ApiResult<Self> {
+                Ok(self)
+            }
+        }
+    )+};
+}
+always_answered!(Option<Arc<HemStatus>>, StatusPage, MicrogridStatus, Vec<MicrogridStatus>);
 
 macro_rules! ports {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $message:ty,)+ }) => {
@@ -52,14 +84,15 @@ macro_rules! ports {
             ///
             /// # Errors
             /// The actor's own error; `unavailable` and `unanswered`.
-            pub(crate) async fn ask<M, T, E>(&self, message: M) -> ApiResult<T>
+            pub(crate) async fn ask<M>(
+                &self,
+                message: M,
+            ) -> ApiResult<<M::Result as Answer>::Value>
             where
                 Self: Asks<M>,
-                M: Message<Result = Result<T, E>> + Send + 'static,
-                T: Send + 'static,
-                E: Into<ApiError> + Send + 'static,
+                M: Message<Result: Answer + Send> + Send + 'static,
             {
-                self.port().ask(message, DEADLINE).await?.map_err(Into::into)
+                self.port().ask(message, DEADLINE).await?.into_api()
             }
         }
 
@@ -99,6 +132,7 @@ ports! {
         list_job_log: registry::ListJobLog,
         begin_idempotent: registry::BeginIdempotent,
         finish_idempotent: registry::FinishIdempotent,
+        get_roster: GetRoster,
     }
 }
 
@@ -108,6 +142,16 @@ ports! {
         list_readings: ListReadings,
         list_events: ListEvents,
         get_series: GetSeries,
+    }
+}
+
+ports! {
+    /// What is asked of the `StatusMonitor`.
+    StatusPorts {
+        get_hem_status: status::GetHemStatus,
+        list_hem_statuses: status::ListHemStatuses,
+        get_microgrid_status: status::GetMicrogridStatus,
+        list_microgrid_statuses: status::ListMicrogridStatuses,
     }
 }
 
@@ -126,6 +170,10 @@ pub struct Handles {
     pub registrar: RegistrarPorts,
     /// Readings, events, history.
     pub historian: HistorianPorts,
+    /// How HEMs and microgrids stand now.
+    pub status: StatusPorts,
+    /// The apps that can be deployed.
+    pub apps: AppCatalogue,
     /// Where the live feed listens.
     pub bus: CloudBus,
     /// What `/health/ready` asks.

@@ -2,11 +2,25 @@
 //! the caller and of the request, they put a question to an actor, and shape its answer.
 
 mod accept;
+mod caller;
 mod csv;
 mod cursor;
 pub mod error;
 mod extract;
 pub mod handles;
+mod health;
+mod idempotency;
+mod live;
+mod metrics;
+mod openapi;
+mod routes;
+mod server;
+mod state;
 
 pub use error::{ApiError, ErrorCode};
-pub use handles::{Handles, HealthProbe, HistorianPorts, RegistrarPorts};
+pub use handles::{Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts};
+pub use openapi::openapi;
+pub use server::{ApiServer, serve};
+
+/// The base of all paths of this version.
+pub(crate) const BASE: &str = "/api/v1";

@@ -21,7 +21,7 @@ pub struct Hem {
     /// Whose it is.
     #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
     pub microgrid: MicrogridId,
-    /// Its name, for people; the id if it was given none.
+    /// Its name, for people; the id where it was given none.
     pub name: String,
     /// Whether a reading has arrived lately.
     pub active: bool,
@@ -40,16 +40,11 @@ pub struct Hem {
 impl Hem {
     /// Puts together what is recorded of a HEM and what is known of it right now.
     #[must_use]
-    pub fn new(
-        id: HemId,
-        microgrid: MicrogridId,
-        name: Option<String>,
-        now: Option<&HemStatus>,
-    ) -> Self {
+    pub fn new(id: HemId, microgrid: MicrogridId, name: String, now: Option<&HemStatus>) -> Self {
         Self {
-            name: name.unwrap_or_else(|| id.to_string()),
             id,
             microgrid,
+            name,
             active: now.is_some_and(|status| status.active),
             online: now.is_some_and(|status| status.online),
             last_seen: now.and_then(|status| status.last_seen).map(moment),
@@ -57,6 +52,19 @@ impl Hem {
             totals: now.map(|status| status.totals.into()).unwrap_or_default(),
         }
     }
+}
+
+/// How a HEM's device key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStateName {
+    /// Made, but never used: an enrolment of the same id may still replace it.
+    Pending,
+    /// The HEM has shown who it is at least once.
+    Established,
+    /// Revoked: until it is rotated nobody comes in under this id.
+    Revoked,
 }
 
 /// One HEM with its nodes and their latest values.
@@ -68,8 +76,10 @@ pub struct HemDetail {
     pub hem: Hem,
     /// When it was registered or enrolled.
     pub created: DateTime<Utc>,
-    /// Its firmware, as it names it.
+    /// Its firmware, as it names it; null if it never said.
     pub firmware: Option<String>,
+    /// How its device key stands.
+    pub key: KeyStateName,
     /// The highest number of a reading or event that is on disk; 0 if none is.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub seq: Seq,

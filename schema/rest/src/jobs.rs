@@ -16,10 +16,16 @@ use crate::schemas;
 pub struct App {
     /// Its name, which a job names it by.
     pub name: String,
-    /// What it does, in a sentence or two.
+    /// Its version.
+    pub version: String,
+    /// Its name, for people.
+    pub title: String,
+    /// What it does, in a sentence or three.
     pub description: String,
     /// The JSON Schema of its configuration.
-    pub configuration: serde_json::Value,
+    pub configuration_schema: serde_json::Value,
+    /// The configuration of someone who sets nothing.
+    pub default_configuration: serde_json::Value,
 }
 
 /// Where a job stands.

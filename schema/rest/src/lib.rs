@@ -16,7 +16,9 @@ pub mod readings;
 pub mod schemas;
 pub mod session;
 
-pub use hems::{DeviceKey, Hem, HemChange, HemDetail, HemNode, NewHem, NewHemCreated};
+pub use hems::{
+    DeviceKey, Hem, HemChange, HemDetail, HemNode, KeyStateName, NewHem, NewHemCreated,
+};
 pub use history::{HistoryPoint, HistorySeries};
 pub use jobs::{
     App, Job, JobChange, JobLogEntry, JobResultItem, JobStateName, NewJob, WantedJobState,

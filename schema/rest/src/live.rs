@@ -1,9 +1,10 @@
 //! What the live feed says, one JSON object per WebSocket text message or SSE event.
 
 use chrono::{DateTime, Utc};
-use memcloud_domain::{HemId, JobId, MicrogridId, QualityFlag, Seq};
+use memcloud_domain::{HemId, JobId, JobState, MicrogridId, QualityFlag, Seq};
 use serde::{Deserialize, Serialize};
 
+use crate::jobs::split;
 #[cfg(feature = "openapi")]
 use crate::schemas;
 use crate::{JobResultItem, JobStateName, NodeValues, RawEvent, Totals};
@@ -108,6 +109,13 @@ pub struct LiveDevice {
     /// Its live totals.
     #[serde(flatten)]
     pub totals: Totals,
+}
+
+impl From<JobState> for LiveJobReport {
+    fn from(state: JobState) -> Self {
+        let (state, reason, _) = split(state);
+        Self::State { state, reason }
+    }
 }
 
 /// What happened at a job: one of the two.

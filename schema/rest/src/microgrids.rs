@@ -68,7 +68,7 @@ pub struct Microgrid {
     pub id: MicrogridId,
     /// Its name, for people.
     pub name: String,
-    /// Its MEMID: the number under which MEMWeb shows it.
+    /// Its MEMID, under which MEMWeb finds it: the id.
     pub memid: String,
     /// Its time zone, an IANA name; days begin at its midnight.
     #[cfg_attr(feature = "openapi", schema(example = "America/Los_Angeles"))]
@@ -77,11 +77,9 @@ pub struct Microgrid {
     pub limits: MicrogridLimits,
     /// When it was made.
     pub created: DateTime<Utc>,
-    /// Its HEMs.
-    pub hems: u64,
-    /// Those of them that have an authenticated socket open now.
+    /// Its HEMs that have an authenticated socket open now.
     pub online: u64,
-    /// Those of them of which a reading has arrived lately.
+    /// Its HEMs of which a reading has arrived lately.
     pub active: u64,
     /// Its live totals.
     #[serde(flatten)]

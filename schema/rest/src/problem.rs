@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// Where the error is explained: an address relative to the server.
     #[serde(rename = "type")]
-    #[cfg_attr(feature = "openapi", schema(example = "/api/docs/errors#not-found"))]
+    #[cfg_attr(feature = "openapi", schema(example = "/api/errors#not-found"))]
     pub kind: String,
     /// The error in a few words; the same for every occurrence.
     #[cfg_attr(feature = "openapi", schema(example = "There is no such thing"))]
