@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use diesel::result::Error as DieselError;
 use diesel::{Connection, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use memcloud_domain::{HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId, Timestamp};
@@ -111,7 +112,9 @@ impl SqliteRegistry {
             Some(connection) => connection,
             None => connect(WHAT, &self.location, Access::ReadOnly, BUSY_TIMEOUT)?,
         };
-        let outcome = connection.transaction(work);
+        let mut failure = None;
+        let outcome = connection.transaction(noting(&mut failure, work));
+        let outcome = concluded(outcome, failure);
         if !is_unavailable(&outcome) {
             slot.connection = Some(connection);
         }
@@ -128,11 +131,40 @@ impl SqliteRegistry {
             Some(connection) => connection,
             None => open(WHAT, &self.location, BUSY_TIMEOUT, MIGRATIONS)?,
         };
-        let outcome = connection.immediate_transaction(work);
+        let mut failure = None;
+        let outcome = connection.immediate_transaction(noting(&mut failure, work));
+        let outcome = concluded(outcome, failure);
         if !is_unavailable(&outcome) || self.location == Location::Memory {
             *slot = Some(connection);
         }
         outcome
+    }
+}
+
+/// Keeps the reason why `work` failed. After some errors (a full disk) the engine itself rolls back, and
+/// Diesel then says only that there was nothing to roll back.
+fn noting<'a, T>(
+    failure: &'a mut Option<RegistryError>,
+    work: impl FnOnce(&mut WebConnection) -> Result<T, RegistryError> + 'a,
+) -> impl FnOnce(&mut WebConnection) -> Result<T, DieselError> + 'a {
+    move |connection| {
+        work(connection).map_err(|error| {
+            *failure = Some(error);
+            DieselError::RollbackTransaction
+        })
+    }
+}
+
+fn concluded<T>(
+    outcome: Result<T, DieselError>,
+    failure: Option<RegistryError>,
+) -> Result<T, RegistryError> {
+    match (outcome, failure) {
+        (Err(DieselError::RollbackTransaction), Some(failure))
+        | (Err(_), Some(failure @ RegistryError::Unavailable { .. })) => Err(failure),
+        (Ok(done), _) => Ok(done),
+        // It could not even be rolled back: that is about the database.
+        (Err(error), _) => Err(error.into()),
     }
 }
 
