@@ -24,8 +24,8 @@ use crate::socket_table::{ClaimHem, StandDown};
 use crate::tls::certified_hem;
 
 /// What one read takes at most. It is shared by all sockets of a thread: an idle one has no buffer.
-const READ_SIZE: usize = 64 << 10;
-/// After so many steps others on the thread have a turn.
+const READ_SIZE: usize = 32 << 10;
+/// After one read, or so many other steps, others on the thread have a turn.
 const STEPS_PER_TURN: usize = 16;
 /// What TLS holds of unsent output.
 const TLS_BUFFER: usize = 16 << 10;
@@ -105,10 +105,12 @@ impl Conversation {
 
     /// Goes on as far as it can. `Ready`: it is over.
     pub(crate) fn drive(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        let mut has_read = false;
         for _ in 0..STEPS_PER_TURN {
             let heard = self.listen_inside(task);
             let written = self.write(task);
             let read = match self.session.wish(self.shared.moment()) {
+                Wish::Read if has_read => break,
                 Wish::Read => self.read(task),
                 Wish::Wait => false,
                 Wish::Discard => self.say_goodbye(task) | self.discard(task),
@@ -117,6 +119,7 @@ impl Conversation {
             if !(heard || written || read || self.arm(task)) {
                 return Poll::Pending;
             }
+            has_read |= read;
         }
         task.waker().wake_by_ref();
         Poll::Pending

@@ -122,6 +122,10 @@ impl HemUnit {
 const TABLE_MAILBOX: usize = 4_096;
 /// Connections that the machine holds until they are accepted; it may allow fewer.
 const BACKLOG: u32 = 8_192;
+/// What the machine holds for a HEM that does not read.
+const SEND_BUFFER: u32 = 64 << 10;
+/// What it holds of a HEM that is not read.
+const RECEIVE_BUFFER: u32 = 256 << 10;
 /// How often a closing unit looks whether all sockets are gone.
 const CLOSE_CHECK: Duration = Duration::from_millis(5);
 
@@ -129,6 +133,10 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restarted cloud finds its port free at once.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit these: so a HEM that does not read, or that is not read, holds little
+    // of the machine's memory.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
 }

@@ -243,7 +243,7 @@ fn a_jump_over_the_limit_is_fatal_and_stores_nothing_of_its_batch() {
 fn a_gap_does_not_wait_for_ever_for_the_acks_before_it() {
     let mut script = Script::welcomed(config(), 0);
     script.say_readings([1, 900_000_000]);
-    script.pass(6 * SECOND);
+    script.pass(5 * SECOND);
     assert_eq!(errors(&script.hears()), [(ErrorCode::Gap, None)]);
 }
 
@@ -412,6 +412,8 @@ fn a_hem_over_its_credit_is_not_read_until_acks_free_it() {
     script.say_readings([11]);
     assert_eq!(script.wish(), Wish::Wait);
     assert_eq!(script.metrics.paused_by_credit.get(), 1);
+    script.pass(SECOND);
+    assert_eq!(script.wish(), Wish::Wait);
     script.commits(1);
     assert_eq!(script.wish(), Wish::Read);
     assert_eq!(script.stored_seqs().len(), 11, "and nothing is dropped");
@@ -435,20 +437,20 @@ fn a_hem_that_is_too_fast_is_read_later_and_told_so_once() {
 
 #[test]
 fn over_the_processes_buffer_only_those_over_their_share_wait() {
-    let config = crate::HemConfig { max_buffered_bytes: 4_000, max_frame: 1_024, ..config() };
+    let config = crate::HemConfig { max_buffered_bytes: 40_000, max_frame: 1_024, ..config() };
     let mut script = Script::welcomed(config, 0);
     script.metrics.online.add(2);
     script.say_readings(1..=4);
     let held = script.metrics.buffered_bytes.get();
-    assert!((1_024..2_000).contains(&held), "{held}");
+    assert!((1_024..20_000).contains(&held), "{held}");
     assert_eq!(script.wish(), Wish::Read);
-    script.metrics.buffered_bytes.add(4_000);
-    assert_eq!(script.wish(), Wish::Read, "over the limit, but within its share of 2,000");
-    script.say_readings(5..=8);
+    script.metrics.buffered_bytes.add(40_000);
+    assert_eq!(script.wish(), Wish::Read, "over the limit, but within its share of 20,000");
+    script.say_readings(5..=50);
     assert_eq!(script.wish(), Wish::Wait);
     assert_eq!(script.metrics.paused_by_buffer.get(), 1);
-    script.pass(600 * SECOND / 20);
-    assert_eq!(script.offline_reason(), Some("busy"), "only the missing acks end it");
+    script.commits(50);
+    assert_eq!(script.wish(), Wish::Read);
 }
 
 #[test]
@@ -485,7 +487,7 @@ fn a_reading_that_stays_unacknowledged_for_30_s_ends_the_connection_as_busy() {
     script.say_readings([1]);
     script.pass(29 * SECOND);
     assert_eq!(script.offline_reason(), None);
-    script.pass(2 * SECOND);
+    script.pass(SECOND);
     let frames = script.hears();
     let [CloudFrame::Error(error)] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::Busy, Some(750)));
@@ -573,8 +575,8 @@ fn a_long_frame_on_a_slow_line_is_not_silence() {
     let mut script = Script::welcomed(config(), 0);
     let line = format!("{}\n", reading(1));
     for byte in line.as_bytes() {
-        script.happens(Event::Received(&[*byte]));
         script.pass(50 * SECOND);
+        script.happens(Event::Received(&[*byte]));
     }
     assert_eq!((script.offline_reason(), script.stored_seqs()), (None, vec![1]));
 }
@@ -588,12 +590,14 @@ fn a_hem_that_only_pings_is_told_of_every_few_seconds() {
     for _ in 0..20 {
         script.pass(SECOND);
         script.say(r#"{"type":"ping"}"#);
+        script.hears();
     }
     assert_eq!(heard(&script), 4);
     for seq in 1..20 {
         script.pass(SECOND);
         script.say_readings([seq]);
         script.commits(seq);
+        script.hears();
     }
     assert!(heard(&script) <= 5, "stored readings tell it themselves");
 }
