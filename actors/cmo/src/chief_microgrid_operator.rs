@@ -296,8 +296,12 @@ impl StreamHandler<Delivery<ReadingsCommitted>> for ChiefMicrogridOperator {
 impl StreamHandler<Delivery<CloudEvent>> for ChiefMicrogridOperator {
     fn handle(&mut self, delivery: Delivery<CloudEvent>, _: &mut Context<Self>) {
         let event = delivery.message;
-        // Unnumbered values are for people's eyes; what jobs report is on their own bus already.
-        if matches!(event, CloudEvent::LatestSeen(_) | CloudEvent::JobReported(_)) {
+        // Unnumbered values and statuses are for people's eyes; what jobs report is on their own bus.
+        let concerns_jobs = matches!(
+            event,
+            CloudEvent::HemConnected(_) | CloudEvent::HemDisconnected(_) | CloudEvent::HemHeard(_)
+        );
+        if !concerns_jobs {
             return;
         }
         if let Some(supervisor) = self.supervisors.get(event.microgrid()) {
