@@ -31,8 +31,6 @@ pub enum CloudEvent {
     LatestSeen(LatestSeen),
     /// A HEM stands differently.
     HemStatusChanged(HemStatusChanged),
-    /// A HEM stands differently.
-    HemStatusChanged(HemStatusChanged),
     /// A job found something out, or stands differently.
     JobReported(JobReported),
 }
@@ -46,7 +44,6 @@ impl CloudEvent {
             Self::HemDisconnected(fact) => &fact.microgrid,
             Self::HemHeard(fact) => &fact.microgrid,
             Self::LatestSeen(fact) => &fact.microgrid,
-            Self::HemStatusChanged(fact) => &fact.status.microgrid,
             Self::HemStatusChanged(fact) => &fact.status.microgrid,
             Self::JobReported(fact) => &fact.microgrid,
         }
