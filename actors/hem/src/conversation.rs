@@ -35,6 +35,8 @@ thread_local! {
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
+/// How far entries are on disk, and where to hear the next of it.
+type News = (Durability, watch::Receiver<Durability>);
 
 /// A session, its stream, and what it waits for.
 pub(crate) struct Conversation {
@@ -45,7 +47,7 @@ pub(crate) struct Conversation {
     session: Session,
     /// The one thing that it waits for: an answer before the welcome, later room at the historian.
     pending: Option<Boxed<Event<'static>>>,
-    durable: Option<Boxed<Option<(Durability, watch::Receiver<Durability>)>>>,
+    durable: Option<Boxed<Option<News>>>,
     /// Made for the session that is being opened.
     opening: Option<watch::Receiver<Durability>>,
     timer: Pin<Box<Sleep>>,
@@ -332,9 +334,7 @@ impl Conversation {
 }
 
 /// The next word on durability; nothing once the historian has forgotten the session.
-async fn next_durability(
-    mut receiver: watch::Receiver<Durability>,
-) -> Option<(Durability, watch::Receiver<Durability>)> {
+async fn next_durability(mut receiver: watch::Receiver<Durability>) -> Option<News> {
     receiver.changed().await.ok()?;
     let durability = *receiver.borrow_and_update();
     Some((durability, receiver))

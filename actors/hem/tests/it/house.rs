@@ -20,7 +20,7 @@ use memcloud_wire::CloudFrame;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
@@ -414,4 +414,11 @@ impl Hem {
         assert_eq!(self.hear().await, None);
         error
     }
+}
+
+/// The cloud closes this connection without a word.
+pub(crate) async fn is_closed(stream: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    assert!(closed.is_ok(), "the connection stays open");
 }
