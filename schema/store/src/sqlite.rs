@@ -69,9 +69,11 @@ impl fmt::Display for Location {
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reads and writes.
+    /// Reads and writes; makes the file where there is none.
+    Create,
+    /// Reads and writes a file that is there.
     ReadWrite,
-    /// Only reads: a write is an error.
+    /// Only reads a file that is there: a write is an error.
     ReadOnly,
 }
 
@@ -90,10 +92,16 @@ pub fn connect(
         reason: format!("{location}: {reason}"),
         source: None,
     };
+    if let (Location::File(path), false) = (location, access == Access::Create)
+        && !path.exists()
+    {
+        // SQLite would make an empty file of it, and hide that the data is gone.
+        return Err(away("the file is not there any more".to_owned()));
+    }
     let mut connection =
         SqliteConnection::establish(&location.as_uri()).map_err(|error| away(error.to_string()))?;
     let query_only = match access {
-        Access::ReadWrite => "OFF",
+        Access::Create | Access::ReadWrite => "OFF",
         Access::ReadOnly => "ON",
     };
     // The time-out comes first: switching to WAL itself may have to wait for a lock.
@@ -120,10 +128,36 @@ pub fn open(
     busy_timeout: Duration,
     migrations: EmbeddedMigrations,
 ) -> Result<SqliteConnection, StoreError> {
-    let mut connection = connect(what, location, Access::ReadWrite, busy_timeout)?;
+    let mut connection = connect(what, location, Access::Create, busy_timeout)?;
     connection.run_pending_migrations(migrations).map_err(|error| StoreError::Migration {
         path: location.to_string(),
         reason: error.to_string(),
     })?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_file_in_the_data_folder_or_memory() {
+        let data = Path::new("data");
+        let file = |path: &str| Ok::<_, String>(Location::File(PathBuf::from(path)));
+        let parse = |url| Location::from_url(url, data).map_err(|error| error.to_string());
+        assert_eq!(parse("sqlite:iot.db"), file("data/iot.db"));
+        assert_eq!(parse("sqlite://iot.db"), file("data/iot.db"));
+        assert_eq!(parse("sqlite:/var/iot.db"), file("/var/iot.db"));
+        assert_eq!(parse("sqlite::memory:"), Ok(Location::Memory));
+        assert!(parse("sqlite:").is_err() && parse("mysql://host/db").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_away_and_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path().join("gone.db"));
+        let result = connect("store", &location, Access::ReadWrite, Duration::ZERO);
+        assert!(result.is_err_and(|error| error.is_temporary()));
+        assert!(!folder.path().join("gone.db").exists());
+    }
 }

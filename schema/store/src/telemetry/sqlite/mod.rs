@@ -1,6 +1,6 @@
 //! Telemetry in SQLite: one connection that writes, a few that read beside it (write-ahead log).
 //!
-//! A connection on which anything failed for a reason that may pass is thrown away and opened anew
+//! A connection on which anything failed is thrown away and opened anew
 //! with the next call: so a full, locked or vanished disk heals by itself, and no half transaction
 //! survives.
 
@@ -170,12 +170,12 @@ impl SqliteTelemetry {
                 connection
             }
         };
-        let result = connection.immediate_transaction(work);
+        let result = keep_cause(work, |work| connection.immediate_transaction(work));
         if let Ok(written) = &result {
             then(written);
         }
         // In memory the data is gone with the connection, and nothing can go away.
-        if !is_away(&result) || self.location == Location::Memory {
+        if result.is_ok() || self.location == Location::Memory {
             *writer = Some(connection);
         }
         result.map_err(name_it)
@@ -201,8 +201,8 @@ impl SqliteTelemetry {
             Some(connection) => connection,
             None => connect(IOT_STORE, &self.location, Access::ReadOnly, BUSY)?,
         };
-        let result = connection.transaction(work);
-        if !is_away(&result) {
+        let result = keep_cause(work, |work| connection.transaction(work));
+        if result.is_ok() {
             place.connection = Some(connection);
         }
         drop(place);
@@ -235,8 +235,29 @@ impl Drop for ReaderPlace<'_> {
     }
 }
 
-fn is_away<T>(result: &Result<T, StoreError>) -> bool {
-    result.as_ref().is_err_and(StoreError::is_temporary)
+type Work<'a, T> = &'a mut dyn FnMut(&mut SqliteConnection) -> Result<T, StoreError>;
+
+/// Runs work in a transaction. Where the work fails, its own error counts: a full disk has rolled the
+/// transaction back already, and that it cannot be rolled back again says nothing.
+fn keep_cause<T>(
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    transaction: impl FnOnce(Work<'_, T>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut work = Some(work);
+    let mut cause = None;
+    let result = transaction(&mut |connection| {
+        let Some(work) = work.take() else {
+            return Err(diesel::result::Error::AlreadyInTransaction.into());
+        };
+        work(connection).map_err(|error| {
+            cause = Some(error);
+            diesel::result::Error::RollbackTransaction.into()
+        })
+    });
+    match cause {
+        Some(cause) => Err(cause),
+        None => result,
+    }
 }
 
 /// Errors inside a transaction do not know which store they are of.
@@ -350,3 +371,6 @@ impl TelemetryStore for SqliteTelemetry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ pub(super) struct Minute {
 }
 
 /// What is to be written for one dirty bucket.
-struct Made {
+pub(super) struct Made {
     hem_no: i64,
     level: Level,
     bucket: i64,
@@ -70,7 +70,7 @@ impl SqliteTelemetry {
         Ok(step)
     }
 
-    fn make(
+    pub(super) fn make(
         &self,
         connection: &mut SqliteConnection,
         level: Level,
@@ -125,7 +125,7 @@ impl SqliteTelemetry {
         Ok((made, more))
     }
 
-    fn replace(
+    pub(super) fn replace(
         &self,
         connection: &mut SqliteConnection,
         made: &[Made],
