@@ -324,7 +324,10 @@ mod tests {
         roots
     }
 
-    fn chain(certificate: &Path, key: &Path) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    fn chain(
+        certificate: &Path,
+        key: &Path,
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let certificates =
             CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
         (certificates, PrivateKeyDer::from_pem_file(key).unwrap())
