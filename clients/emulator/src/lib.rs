@@ -6,6 +6,7 @@
 //! time and for a back-fill. [`fleet`] connects thousands of them to a cloud.
 
 pub mod battery;
+pub mod bench;
 pub mod calendar;
 pub mod clock;
 pub mod dataset;

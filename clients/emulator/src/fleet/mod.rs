@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use memcloud_domain::{HemId, Secret};
 use memcloud_sdk::hem::{
-    CommandReply, Credential, HemClient, HemConfig, HemDriver, HemHandler, Keep, Notice, Sync,
-    TlsTransport,
+    CommandReply, Credential, HemClient, HemConfig, HemDriver, HemHandler, Keep, Notice,
+    SyncPolicy, TlsTransport,
 };
 use memcloud_wire::{Command, Outcome};
 use rustls::ClientConfig;
@@ -228,7 +228,7 @@ impl Fleet {
         let file = config.state.as_deref().map(|folder| home_path(folder, &id));
         let kept = file.as_deref().map(HomeFile::read).transpose()?.flatten();
         let keep = match &config.state {
-            Some(folder) => Keep::Disk { path: queue_path(folder, &id), sync: Sync::Lazy },
+            Some(folder) => Keep::Disk { path: queue_path(folder, &id), sync: SyncPolicy::Lazy },
             None => Keep::Memory,
         };
         let hem_config = HemConfig {
