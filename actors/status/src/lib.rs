@@ -2,9 +2,14 @@
 //! home and microgrid, and what is odd about the data. Kept in memory alone: what is durable is the
 //! historian's.
 
+mod board;
+#[cfg(test)]
+mod board_tests;
+mod hem_record;
 pub mod messages;
 pub mod settings;
 pub mod status_monitor;
+mod totals;
 
 pub use messages::{
     ForgetHem, GetHemStatus, GetMicrogridStatus, ListHemStatuses, ListMicrogridStatuses,

@@ -1,0 +1,6 @@
+//! The status monitor as its neighbours see it: in a world of its own, with simulated time.
+
+#[cfg(test)]
+mod monitor;
+#[cfg(test)]
+mod neighbours;
