@@ -1,7 +1,7 @@
 //! Several writes in one transaction: whoever comes to the writer's turn writes what all who wait for
 //! it have brought. Alone, one writes at once; under load, groups form by themselves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -12,25 +12,41 @@ use crate::clerk::{Clerk, Kind};
 use crate::desk::Desk;
 
 type Reply<R> = oneshot::Sender<Result<R, RegistryError>>;
+type Queue<T, R> = Rc<RefCell<VecDeque<(T, Reply<R>)>>>;
 type WriteAll<T, R> = fn(&Clerk, &[T]) -> Result<Vec<R>, RegistryError>;
 
 /// Items that wait to be written together. Clones share the queue.
 pub(crate) struct Group<T, R> {
-    queue: Rc<RefCell<VecDeque<(T, Reply<R>)>>>,
+    queue: Queue<T, R>,
     most: usize,
     write_all: WriteAll<T, R>,
+    written: Rc<Cell<Written>>,
+}
+
+/// What was written so far.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Written {
+    /// In so many transactions …
+    pub(crate) transactions: u64,
+    /// … so many items.
+    pub(crate) items: u64,
 }
 
 impl<T, R> Clone for Group<T, R> {
     fn clone(&self) -> Self {
-        Self { queue: Rc::clone(&self.queue), most: self.most, write_all: self.write_all }
+        Self {
+            queue: Rc::clone(&self.queue),
+            most: self.most,
+            write_all: self.write_all,
+            written: Rc::clone(&self.written),
+        }
     }
 }
 
 impl<T: Send + 'static, R: Send + 'static> Group<T, R> {
     /// At most so many in one transaction, written by a function that answers for each in order.
     pub(crate) fn new(most: usize, write_all: WriteAll<T, R>) -> Self {
-        Self { queue: Rc::default(), most: most.max(1), write_all }
+        Self { queue: Rc::default(), most: most.max(1), write_all, written: Rc::default() }
     }
 
     /// Writes an item, with others.
@@ -58,7 +74,15 @@ impl<T: Send + 'static, R: Send + 'static> Group<T, R> {
     fn take(&self) -> (Vec<T>, Vec<Reply<R>>) {
         let mut queue = self.queue.borrow_mut();
         let count = queue.len().min(self.most);
+        let mut written = self.written.get();
+        written.transactions += 1;
+        written.items += u64::try_from(count).unwrap_or(0);
+        self.written.set(written);
         queue.drain(..count).unzip()
+    }
+
+    pub(crate) fn written(&self) -> Written {
+        self.written.get()
     }
 }
 

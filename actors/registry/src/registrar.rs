@@ -150,6 +150,8 @@ impl Observe for Registrar {
         serde_json::json!({
             "waiting": self.desk.waiting(),
             "remembered_tokens": self.tokens.borrow().len(),
+            "arrivals_recorded": self.arrivals.written(),
+            "checkpoints_saved": self.checkpoints.written(),
         })
     }
 }
