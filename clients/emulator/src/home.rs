@@ -172,7 +172,9 @@ impl Home {
         if node == GRID || usize::from(node.0) >= NODE_COUNT {
             return false;
         }
-        let moment = moment.max(self.origin.at.plus(std::time::Duration::from_millis(1)));
+        if moment <= self.origin.at {
+            return self.switch_from_the_start(node, on);
+        }
         if self.switchings.len() >= MOST_SWITCHINGS {
             self.forget_the_past();
         }
@@ -190,6 +192,15 @@ impl Home {
     #[must_use]
     pub fn is_on(&self, node: NodeId) -> bool {
         self.state.on.get(usize::from(node.0)).copied().unwrap_or(false)
+    }
+
+    fn switch_from_the_start(&mut self, node: NodeId, on: bool) -> bool {
+        if let Some(switch) = self.origin.on.get_mut(usize::from(node.0)) {
+            *switch = on;
+        }
+        self.checkpoints.clear();
+        self.rewind_before(self.origin.at);
+        true
     }
 
     fn forget_the_past(&mut self) {
