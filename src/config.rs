@@ -16,6 +16,13 @@ use serde::Deserialize;
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
 
 const PREFIX: &str = "MEMCLOUD_";
+/// What a demo has otherwise. `@data` at the beginning of a path is the data folder.
+const DEMO: &str = r#"
+data.dir = "data/demo"
+keys.dir = "@data/keys"
+log.file = "@data/memcloud.log"
+hem.max_rate = 10000
+"#;
 const LISTS: [&str; 2] = ["keys.names", "http.allowed_origins"];
 
 /// Why the configuration was refused.
@@ -128,7 +135,7 @@ section!(Hem {
     pub hello_timeout: Duration,
     #[serde(deserialize_with = "span")]
     pub heartbeat: Duration,
-    pub max_in_flight: usize,
+    pub max_in_flight: u32,
     pub max_batch: usize,
     pub max_frame: usize,
     pub max_buffered_bytes: usize,
@@ -182,19 +189,26 @@ impl Configuration {
     /// # Errors
     /// [`ConfigurationError`], naming the file or the setting.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigurationError> {
-        Self::load_from(
-            file,
-            std::env::vars_os().filter_map(|(name, value)| {
-                Some((name.into_string().ok()?, value.into_string().ok()?))
-            }),
-        )
+        Self::load_from("", file, process_environment())
+    }
+
+    /// The same, with what a demo has otherwise: its own data folder, with keys and log in it, and
+    /// homes that may fill in a week quickly. Files and the environment still win.
+    ///
+    /// # Errors
+    /// [`ConfigurationError`], naming the file or the setting.
+    pub fn load_for_demo(file: Option<&Path>) -> Result<Self, ConfigurationError> {
+        Self::load_from(DEMO, file, process_environment())
     }
 
     fn load_from(
+        defaults: &str,
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigurationError> {
-        let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        let mut builder = Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .add_source(File::from_str(defaults, FileFormat::Toml));
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|error| ConfigurationError::File {
                 path: path.to_path_buf(),
@@ -234,7 +248,6 @@ impl Configuration {
             ("hem.max_connections", self.hem.max_connections),
             ("hem.max_connections_per_address", self.hem.max_connections_per_address),
             ("hem.max_handshakes", self.hem.max_handshakes),
-            ("hem.max_in_flight", self.hem.max_in_flight),
             ("hem.max_batch", self.hem.max_batch),
             ("historian.commit_entries", self.historian.commit_entries),
             ("historian.commit_target", self.historian.commit_target),
@@ -245,8 +258,12 @@ impl Configuration {
                 return Err(wrong(key, "it must be at least 1"));
             }
         }
-        if self.hem.max_rate == 0 {
-            return Err(wrong("hem.max_rate", "it must be at least 1"));
+        for (key, value) in
+            [("hem.max_rate", self.hem.max_rate), ("hem.max_in_flight", self.hem.max_in_flight)]
+        {
+            if value == 0 {
+                return Err(wrong(key, "it must be at least 1"));
+            }
         }
         if self.hem.max_frame < 1024 {
             return Err(wrong("hem.max_frame", "it must be at least 1024 bytes"));
@@ -297,10 +314,13 @@ impl Configuration {
     }
 
     fn with_absolute_paths(mut self) -> Result<Self, ConfigurationError> {
-        let absolute = |key: &str, path: &Path| {
-            std::path::absolute(path).map_err(|error| wrong(key, error.to_string()))
+        self.data.dir = std::path::absolute(&self.data.dir)
+            .map_err(|error| wrong("data.dir", error.to_string()))?;
+        let data = self.data.dir.clone();
+        let absolute = |key: &str, path: &Path| match path.strip_prefix("@data") {
+            Ok(below) => Ok(data.join(below)),
+            Err(_) => std::path::absolute(path).map_err(|error| wrong(key, error.to_string())),
         };
-        self.data.dir = absolute("data.dir", &self.data.dir)?;
         self.keys.dir = absolute("keys.dir", &self.keys.dir)?;
         if let Some(path) = &self.hem.client_ca {
             self.hem.client_ca = Some(absolute("hem.client_ca", path)?);
@@ -348,6 +368,11 @@ impl fmt::Display for Configuration {
     }
 }
 
+fn process_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// The environment's settings. A name with our prefix that cannot be a setting is refused, so that a
 /// misspelt one is not silently without effect.
 fn environment_settings(
@@ -382,7 +407,7 @@ mod tests {
         }
         let pairs =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Configuration::load_from(file.is_some().then_some(path.as_path()), pairs)
+        Configuration::load_from("", file.is_some().then_some(path.as_path()), pairs)
             .map_err(|error| error.to_string())
     }
 
@@ -424,6 +449,17 @@ mod tests {
             let error = load(file, environment).unwrap_err();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_demo_keeps_everything_in_its_data_folder_unless_told_otherwise() {
+        let environment =
+            [("MEMCLOUD_DATA__DIR", "/somewhere"), ("MEMCLOUD_LOG__FILE", "/var/log/x")];
+        let pairs = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let configuration = Configuration::load_from(DEMO, None, pairs.into_iter()).unwrap();
+        assert_eq!(configuration.data.dir, Path::new("/somewhere"));
+        assert_eq!(configuration.keys.dir, Path::new("/somewhere/keys"));
+        assert_eq!(configuration.log.file.as_deref(), Some(Path::new("/var/log/x")));
     }
 
     #[test]

@@ -1,2 +1,7 @@
-//! The `memcloud` binary.
-fn main() {}
+//! The `memcloud` binary: reads the command line, and says in one sentence what went wrong.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    memcloud::cli::run()
+}

@@ -1,0 +1,185 @@
+//! Turns what the cloud knows into the picture of the demo, once a second, by asking the same actors
+//! that REST asks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use memcloud_domain::{JobRecord, JobResult, MicrogridId, Timestamp};
+use memcloud_emulator::FleetProgress;
+use memcloud_registry::{ListJobResults, ListJobs, PageRequest, ResultQuery};
+use memcloud_status::{GetMicrogridStatus, ListHemStatuses};
+use memcloud_supervision::Clock;
+use tokio::time::Instant;
+
+use crate::api::{RegistrarPorts, StatusPorts};
+use crate::cloud::Cloud;
+use crate::demo_view::{DemoSnapshot, HomeLine, IngestLine, JobLine, Message};
+
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Jobs' results change slowly; they are asked for less often than the homes.
+const JOBS_EVERY: Duration = Duration::from_secs(3);
+/// How far back a job's latest result may lie.
+const RESULTS_WITHIN: Duration = Duration::from_secs(36 * 3_600);
+const MOST_HOMES: usize = 1_000;
+const MOST_MESSAGES: usize = 50;
+
+/// Keeps the picture of the demo.
+pub(super) struct Sampler {
+    microgrid: MicrogridId,
+    clock: Clock,
+    registrar: RegistrarPorts,
+    status: StatusPorts,
+    snapshot: DemoSnapshot,
+    counted: Option<(Instant, u64)>,
+    jobs_due: Instant,
+    said: BTreeMap<String, String>,
+}
+
+impl Sampler {
+    /// A sampler of a microgrid.
+    pub(super) fn new(microgrid: MicrogridId, cloud: &Cloud, first: DemoSnapshot) -> Self {
+        let clock = cloud.scope().clock().clone();
+        Self {
+            microgrid,
+            jobs_due: clock.instant(),
+            clock,
+            registrar: cloud.registrar().clone(),
+            status: cloud.status().clone(),
+            snapshot: first,
+            counted: None,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// The picture as it is.
+    pub(super) fn snapshot(&self) -> &DemoSnapshot {
+        &self.snapshot
+    }
+
+    /// Makes the picture anew. Who does not answer in time stays as he was.
+    pub(super) async fn sample(&mut self, fleet: &FleetProgress) {
+        self.snapshot.at = Timestamp(self.clock.unix_ms());
+        self.count(fleet);
+        self.sample_homes().await;
+        if self.clock.instant() >= self.jobs_due {
+            self.jobs_due = self.clock.instant() + JOBS_EVERY;
+            self.sample_jobs().await;
+        }
+    }
+
+    fn count(&mut self, fleet: &FleetProgress) {
+        let at = self.clock.instant();
+        let per_second = self.counted.map_or(0.0, |(before, acknowledged)| {
+            let seconds = at.saturating_duration_since(before).as_secs_f64().max(0.001);
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let more = fleet.acknowledged.saturating_sub(acknowledged) as f64;
+            more / seconds
+        });
+        self.counted = Some((at, fleet.acknowledged));
+        let was_filling = self.snapshot.ingest.backfill;
+        self.snapshot.ingest = IngestLine {
+            acknowledged: fleet.acknowledged,
+            per_second,
+            refused: fleet.refused,
+            backfill: fleet.backfill,
+        };
+        if let (Some((_, all)), None) = (was_filling, fleet.backfill) {
+            self.say(format!("the past is filled in: {all} readings on disk; the homes are live"));
+        }
+    }
+
+    async fn sample_homes(&mut self) {
+        let totals = GetMicrogridStatus { microgrid: self.microgrid.clone() };
+        if let Ok(status) = self.status.get_microgrid_status.ask(totals, DEADLINE).await {
+            self.snapshot.totals = status.totals;
+            self.snapshot.extend_trend();
+        }
+        let homes = ListHemStatuses {
+            microgrid: Some(self.microgrid.clone()),
+            hems: None,
+            after: None,
+            limit: MOST_HOMES,
+        };
+        if let Ok(page) = self.status.list_hem_statuses.ask(homes, DEADLINE).await {
+            self.snapshot.homes =
+                page.items.iter().map(|status| HomeLine::from(status.as_ref())).collect();
+        }
+    }
+
+    async fn sample_jobs(&mut self) {
+        let list = ListJobs {
+            microgrid: Some(self.microgrid.clone()),
+            page: PageRequest::first(PageRequest::MAX_LIMIT),
+        };
+        let Ok(Ok(jobs)) = self.registrar.list_jobs.ask(list, DEADLINE).await else { return };
+        let mut lines = Vec::new();
+        for job in jobs.items {
+            let line = self.job_line(job).await;
+            let before = self.said.insert(line.app.clone(), line.latest.clone());
+            if line.alarm && before.as_deref() != Some(line.latest.as_str()) {
+                self.say(format!("{}: {}", line.app, line.latest));
+            }
+            lines.push(line);
+        }
+        self.snapshot.jobs = lines;
+    }
+
+    async fn job_line(&self, job: JobRecord) -> JobLine {
+        let (kind, subject) = match job.app.as_str() {
+            "energy-accounting" => (Some("energy-day"), Some("microgrid")),
+            "limit-watch" => (Some("limit-alarm"), Some("microgrid")),
+            _ => (None, None),
+        };
+        let query = ResultQuery {
+            job: job.id.clone(),
+            from: Some(self.snapshot.at.minus(RESULTS_WITHIN)),
+            to: None,
+            kind: kind.map(str::to_owned),
+            subject: subject.map(str::to_owned),
+            after: None,
+            limit: PageRequest::MAX_LIMIT,
+        };
+        let latest =
+            match self.registrar.list_job_results.ask(ListJobResults(query), DEADLINE).await {
+                Ok(Ok(page)) => page.items.last().cloned(),
+                _ => None,
+            };
+        let (latest, alarm) =
+            latest.map_or_else(|| (String::new(), false), |result| sentence(&result));
+        JobLine { app: job.app, state: job.state, latest, alarm }
+    }
+
+    fn say(&mut self, text: String) {
+        if self.snapshot.messages.len() >= MOST_MESSAGES {
+            self.snapshot.messages.pop_front();
+        }
+        self.snapshot.messages.push_back(Message { at: self.snapshot.at, text });
+    }
+}
+
+/// A job's result as one sentence, and whether it is something to worry about.
+fn sentence(result: &JobResult) -> (String, bool) {
+    let number = |key: &str| result.body.get(key).and_then(serde_json::Value::as_f64);
+    match result.kind.as_str() {
+        "energy-day" => {
+            let used = number("consumption_wh").unwrap_or_default() / 1_000.0;
+            let made = number("generation_wh").unwrap_or_default() / 1_000.0;
+            let own = number("self_sufficiency")
+                .map(|share| format!(", {:.0} % self-sufficient", share * 100.0))
+                .unwrap_or_default();
+            (format!("today {used:.1} kWh used, {made:.1} kWh made{own}"), false)
+        }
+        "limit-alarm" => {
+            let limit = number("limit_watts").unwrap_or_default() / 1_000.0;
+            let peak = number("peak_watts").unwrap_or_default() / 1_000.0;
+            let is_over =
+                result.body.get("active").and_then(serde_json::Value::as_bool) == Some(false);
+            if is_over {
+                (format!("quiet; the last alarm peaked at {peak:.1} kW"), false)
+            } else {
+                (format!("import over {limit:.1} kW, peak {peak:.1} kW"), true)
+            }
+        }
+        _ => (result.kind.clone(), false),
+    }
+}
