@@ -35,6 +35,7 @@ pub(super) type WebConnection = SqliteConnection;
 /// it was in) and opened again for the next caller: so it recovers by itself when the disk does.
 pub struct SqliteRegistry {
     location: Location,
+    busy_timeout: Duration,
     writer: Mutex<Option<WebConnection>>,
     /// Idle readers; `None` is one to be opened again.
     readers: Mutex<Vec<Option<WebConnection>>>,
@@ -79,9 +80,18 @@ impl SqliteRegistry {
     /// # Errors
     /// [`StoreError`] when it cannot be opened or brought up to date.
     pub fn open_at(location: &Location) -> Result<Self, StoreError> {
-        let writer = open(WHAT, location, BUSY_TIMEOUT, MIGRATIONS)?;
+        Self::open_with(location, BUSY_TIMEOUT)
+    }
+
+    /// Opens it, to wait so long for another process that writes.
+    pub(super) fn open_with(
+        location: &Location,
+        busy_timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        let writer = open(WHAT, location, busy_timeout, MIGRATIONS)?;
         Ok(Self {
             location: location.clone(),
+            busy_timeout,
             writer: Mutex::new(Some(writer)),
             readers: Mutex::new((0..READERS).map(|_| None).collect()),
             returned: Condvar::new(),
@@ -110,7 +120,7 @@ impl SqliteRegistry {
         let mut slot = self.reader();
         let mut connection = match slot.connection.take() {
             Some(connection) => connection,
-            None => connect(WHAT, &self.location, Access::ReadOnly, BUSY_TIMEOUT)?,
+            None => connect(WHAT, &self.location, Access::ReadOnly, self.busy_timeout)?,
         };
         let mut failure = None;
         let outcome = connection.transaction(noting(&mut failure, work));
@@ -129,7 +139,7 @@ impl SqliteRegistry {
         let mut slot = lock(&self.writer);
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => open(WHAT, &self.location, BUSY_TIMEOUT, MIGRATIONS)?,
+            None => open(WHAT, &self.location, self.busy_timeout, MIGRATIONS)?,
         };
         let mut failure = None;
         let outcome = connection.immediate_transaction(noting(&mut failure, work));

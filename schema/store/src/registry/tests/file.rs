@@ -1,8 +1,10 @@
 //! What the file does: two processes, locks, panics, a folder that goes away.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::*;
+use crate::sqlite::Location;
 
 #[test]
 fn a_panic_in_a_transaction_leaves_nothing_and_stops_nobody() {
@@ -53,6 +55,44 @@ fn a_full_disk_is_said_and_recovered_from() {
     // The next connection has no such bound: there is space again.
     registry.create_microgrid(&large).unwrap();
     assert_eq!(registry.microgrid(&large.id).unwrap(), large);
+}
+
+#[test]
+fn a_database_that_another_holds_locked_is_said_and_works_again_afterwards() {
+    let holder = registry().with_microgrid("fontana");
+    let location = Location::new(holder.folder.path().join("web.db"));
+    let registry = SqliteRegistry::open_with(&location, Duration::from_millis(20)).unwrap();
+    holder
+        .write(|_| {
+            let error = registry.check().unwrap_err();
+            assert_eq!(error.to_string(), "the web store is away: database is locked");
+            registry.microgrid(&microgrid_id("fontana")).map(|_| ())
+        })
+        .unwrap();
+    registry.check().unwrap();
+    registry.create_microgrid(&a_microgrid("after")).unwrap();
+}
+
+#[test]
+fn a_short_lock_of_another_is_waited_for() {
+    let holder = registry().with_microgrid("fontana");
+    let registry = holder.opened_again();
+    std::thread::scope(|scope| {
+        let (locked, is_locked) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            holder
+                .write(|_| {
+                    locked.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(50));
+                    Ok(())
+                })
+                .unwrap();
+            // The file stays until the other has written, too.
+            holder
+        });
+        is_locked.recv().unwrap();
+        registry.create_microgrid(&a_microgrid("after")).unwrap();
+    });
 }
 
 #[test]
