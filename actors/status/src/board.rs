@@ -50,6 +50,13 @@ pub(crate) enum Effect {
     AskRoster(MicrogridId),
 }
 
+/// What brought the board to look at a HEM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Fact,
+    Time,
+}
+
 /// The statuses of all HEMs.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
@@ -170,7 +177,7 @@ impl Board {
             if let Some(record) = self.record_mut(&hem) {
                 record.check_at = None;
             }
-            self.settle(&hem, now, &mut effects);
+            self.settle(&hem, now, Turn::Time, &mut effects);
         }
         let more = self.checks.first().is_some_and(|(at, _)| *at <= now);
         (effects, more)
@@ -232,29 +239,34 @@ impl Board {
         if !record.knows_its_nodes() && self.asked_rosters.insert(microgrid.clone()) {
             effects.push(Effect::AskRoster(microgrid.clone()));
         }
-        self.settle(hem, now, effects);
+        self.settle(hem, now, Turn::Fact, effects);
     }
 
     /// Lets time pass for a HEM, tells what is to be told, and says when to look at it again.
-    fn settle(&mut self, hem: &HemId, now: Timestamp, effects: &mut Vec<Effect>) {
+    ///
+    /// A transition is told at once. New values wait for the next tick, where they are told of in small
+    /// portions: a commit of a thousand readings must not hold the actor up.
+    fn settle(&mut self, hem: &HemId, now: Timestamp, turn: Turn, effects: &mut Vec<Effect>) {
         let Some(microgrid) = self.homes.get(hem) else { return };
         let record = self.microgrids.get_mut(microgrid).and_then(|hems| hems.get_mut(hem));
         let Some(record) = record else { return };
         let settings = &self.settings;
         record.settle(now, settings);
         let standing = record.standing(now, settings);
-        let due = match &record.told {
-            None => Some(now),
-            Some((_, told)) if *told != standing => Some(now),
-            Some((at, _)) => record.untold.then(|| at.plus(settings.change_interval)),
+        let is_transition = record.told.as_ref().is_none_or(|(_, told)| *told != standing);
+        let values_due = match &record.told {
+            Some((at, _)) if record.untold => Some(at.plus(settings.change_interval)),
+            _ => None,
         };
-        if due.is_some_and(|due| due <= now) {
+        let values_are_due = turn == Turn::Time && values_due.is_some_and(|due| due <= now);
+        let mut due = values_due;
+        if is_transition || values_are_due {
             let status = record.status(now, settings);
             effects.push(Effect::Tell(HemStatusChanged { at: now, status }));
             record.told = Some((now, standing));
             record.untold = false;
+            due = None;
         }
-        let due = due.filter(|due| *due > now);
         let next = [due, record.settles_at(now, settings)].into_iter().flatten().min();
         // A check that comes too early only looks again; so one that is set is left where it is.
         if let Some(next) = next

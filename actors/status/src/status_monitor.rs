@@ -19,7 +19,7 @@ use crate::messages::{
 };
 
 /// How often time is looked at.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(100);
 /// So many HEMs are looked at before others on the arbiter have a turn.
 const HEMS_PER_TURN: usize = 256;
 /// A question that could not be answered is asked again after this.
