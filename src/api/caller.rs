@@ -12,7 +12,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use memcloud_domain::{Access, HemId, JobId, JobRecord, MicrogridId, Role, Secret};
 use memcloud_registry::{AuthenticateToken, GetHem, GetJob, GetMicrogrid, Hem, Microgrid};
 use uuid::Uuid;
@@ -35,18 +35,27 @@ pub(crate) struct Identity {
 /// nobody's: the handler's demand answers it.
 pub(crate) async fn authenticate(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    if let Some(token) = bearer_token(request.request())? {
-        let state = State::of(request.request())?;
-        let known = state.registrar.ask(AuthenticateToken { secret: token }).await?;
-        let Some(known) = known else {
-            return Err(unauthenticated("this token does not hold, or does no longer").into());
-        };
-        let identity = Identity { id: known.id, name: known.name, access: known.access };
-        request.extensions_mut().insert(identity);
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody + 'static>, actix_web::Error> {
+    match identify(request.request()).await {
+        Ok(Some(identity)) => {
+            request.extensions_mut().insert(identity);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            return Ok(request.into_response(error.error_response()).map_into_right_body());
+        }
     }
-    next.call(request).await
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+async fn identify(request: &HttpRequest) -> ApiResult<Option<Identity>> {
+    let Some(secret) = bearer_token(request)? else { return Ok(None) };
+    let state = State::of(request)?;
+    let Some(known) = state.registrar.ask(AuthenticateToken { secret }).await? else {
+        return Err(unauthenticated("this token does not hold, or does no longer"));
+    };
+    Ok(Some(Identity { id: known.id, name: known.name, access: known.access }))
 }
 
 fn bearer_token(request: &HttpRequest) -> ApiResult<Option<Secret>> {

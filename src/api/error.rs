@@ -212,10 +212,11 @@ impl ResponseError for ApiError {
 impl From<AskError> for ApiError {
     fn from(error: AskError) -> Self {
         match error {
-            AskError::Restarting | AskError::Stopped => {
+            AskError::Stopped => {
                 Self::new(ErrorCode::Unavailable, format!("{error}; ask again in a moment"))
             }
-            AskError::TimedOut | AskError::Lost => Self::new(
+            // What is restarted reads its mailbox again: the message may still be there.
+            AskError::Restarting | AskError::TimedOut | AskError::Lost => Self::new(
                 ErrorCode::Unanswered,
                 format!("{error}; what was asked for may or may not have been done"),
             ),

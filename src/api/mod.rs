@@ -16,6 +16,8 @@ mod openapi;
 mod routes;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ApiError, ErrorCode};
 pub use handles::{Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts};

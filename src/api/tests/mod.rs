@@ -1,0 +1,8 @@
+//! The API against a real registry, with stand-ins for the historian and the status monitor, in
+//! simulated time and without a socket.
+
+mod access;
+mod data;
+mod live;
+mod resources;
+mod world;
