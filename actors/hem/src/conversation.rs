@@ -7,11 +7,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
+use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use memcloud_domain::Seq;
 use memcloud_domain::messages::{Durability, OpenSession, StoreEntries};
 use memcloud_supervision::{Port, TellError};
+use memcloud_wire::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -27,6 +29,9 @@ use crate::tls::certified_hem;
 const READ_SIZE: usize = 32 << 10;
 /// After one read, or so many other steps, others on the thread have a turn.
 const STEPS_PER_TURN: usize = 16;
+/// How long a hand-over waits for room. The session gives up much earlier, after `ack_timeout`; but not
+/// while the store is away, for however long that is.
+const HAND_OVER_PATIENCE: Duration = Duration::from_hours(24);
 /// What TLS holds of unsent output.
 const TLS_BUFFER: usize = 16 << 10;
 
@@ -291,6 +296,7 @@ impl Conversation {
                     answer.map_or(Event::Unanswered, Event::Opened)
                 }));
             }
+            Effect::TurnedAway(code) => self.log_turned_away(code),
             Effect::Welcomed(connected) => {
                 self.durable = self
                     .opening
@@ -317,6 +323,19 @@ impl Conversation {
         }
     }
 
+    /// An operator wants to know why a HEM is not let in; a flood of strangers must not fill the log.
+    fn log_turned_away(&self, code: ErrorCode) {
+        let level =
+            if self.shared.may_log_stranger() { log::Level::Info } else { log::Level::Debug };
+        let hem = self.claim.as_ref().map_or("?", |claim| claim.hem.as_str());
+        let peer = self.stream.get_ref().0.peer_addr();
+        let peer = peer.map_or_else(|_| "?".to_owned(), |peer| peer.to_string());
+        log::log!(
+            level, "hem.id" = hem, peer = peer.as_str(), code = code.as_str();
+            "a HEM was turned away"
+        );
+    }
+
     fn hand_over(&mut self, entries: StoreEntries) {
         match self.shared.ports.store_entries.tell(entries) {
             Ok(()) => self.feed(Event::HandedOver),
@@ -324,8 +343,7 @@ impl Conversation {
             Err(TellError::Full(entries)) => {
                 let shared = Arc::clone(&self.shared);
                 self.pending = Some(Box::pin(async move {
-                    let patience = shared.config().ack_timeout;
-                    let taken = shared.ports.store_entries.ask(entries, patience).await;
+                    let taken = shared.ports.store_entries.ask(entries, HAND_OVER_PATIENCE).await;
                     taken.map_or(Event::HandOverFailed, |()| Event::HandedOver)
                 }));
             }

@@ -1,7 +1,7 @@
 //! What the listener and all of its sockets share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::Acceptor;
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     /// it reaches them in whatever phase they are.
     pub(crate) closing: watch::Sender<bool>,
     connections: AtomicU64,
+    /// When a stranger was logged last, Unix milliseconds.
+    stranger_logged: AtomicI64,
 }
 
 impl Shared {
@@ -62,6 +64,7 @@ impl Shared {
             release,
             closing: watch::Sender::new(false),
             connections: AtomicU64::new(0),
+            stranger_logged: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -83,6 +86,17 @@ impl Shared {
             wall: Timestamp(self.clock.unix_ms()),
             store_is_healthy: self.ports.store_health.is_healthy(),
         }
+    }
+
+    /// Whether a HEM that was turned away may be logged for the operator: five a second are enough.
+    pub(crate) fn may_log_stranger(&self) -> bool {
+        let now = self.clock.unix_ms();
+        let last = self.stranger_logged.load(Ordering::Relaxed);
+        let may = now >= last.saturating_add(STRANGER_LOG_MS);
+        if may {
+            self.stranger_logged.store(now, Ordering::Relaxed);
+        }
+        may
     }
 
     /// When a connection is to come back after a shutdown or `busy`. Connections are spread evenly by
@@ -124,5 +138,7 @@ impl Shared {
     }
 }
 
+/// Between two strangers in the log.
+const STRANGER_LOG_MS: i64 = 200;
 /// How long a fact that matters waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);

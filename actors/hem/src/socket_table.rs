@@ -160,3 +160,123 @@ impl Handler<ListConnectedHems> for SocketTable {
         MessageResult(hems.map(|(hem, _)| hem.clone()).take(list.limit).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use actix::ActorContext;
+    use memcloud_supervision::{Child, ChildSpec, RestartPolicy, Universe};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A socket that notes what it is told, and perhaps does not answer.
+    struct Chair {
+        told: Arc<Mutex<Vec<StandDownReason>>>,
+    }
+
+    impl Actor for Chair {
+        type Context = Context<Self>;
+    }
+
+    impl Observe for Chair {}
+
+    supervised!(Chair);
+
+    impl Handler<StandDown> for Chair {
+        type Result = ();
+        fn handle(&mut self, stand_down: StandDown, context: &mut Context<Self>) {
+            self.told.lock().unwrap().push(stand_down.0);
+            context.stop();
+        }
+    }
+
+    struct Hall {
+        scope: Scope,
+        table: Child<SocketTable>,
+        hem: HemId,
+    }
+
+    impl Hall {
+        fn new(scope: Scope) -> Self {
+            let table = scope.supervise(ChildSpec::new("table"), SocketTable::new);
+            Self { scope, table, hem: HemId::new("home-1").unwrap() }
+        }
+
+        fn chair(&self) -> (Port<StandDown>, Arc<Mutex<Vec<StandDownReason>>>) {
+            let told: Arc<Mutex<Vec<StandDownReason>>> = Arc::default();
+            let spec = ChildSpec::new("chair").policy(RestartPolicy::temporary());
+            let own = Arc::clone(&told);
+            let chair = self.scope.supervise(spec, move |_| Chair { told: Arc::clone(&own) });
+            (chair.port(), told)
+        }
+
+        async fn claim(&self, connection: u64, socket: &Port<StandDown>) -> Claimed {
+            self.claim_as_of(connection, socket, self.scope.clock().instant()).await
+        }
+
+        async fn claim_as_of(
+            &self,
+            connection: u64,
+            socket: &Port<StandDown>,
+            authenticated_at: Instant,
+        ) -> Claimed {
+            let (hem, socket) = (self.hem.clone(), socket.clone());
+            let claim = ClaimHem { hem, connection, authenticated_at, socket };
+            self.table.ask(claim, PATIENCE).await.unwrap()
+        }
+
+        async fn connected(&self) -> usize {
+            let list = ListConnectedHems { after: None, limit: 10 };
+            self.table.ask(list, PATIENCE).await.unwrap().len()
+        }
+    }
+
+    #[test]
+    fn the_earlier_socket_has_stood_down_when_the_later_one_goes_on() {
+        Universe::run(0, |scope| async {
+            let hall = Hall::new(scope);
+            let (first, told) = hall.chair();
+            let (second, _) = hall.chair();
+            assert_eq!(hall.claim(1, &first).await, Claimed::Granted);
+            assert!(told.lock().unwrap().is_empty());
+            assert_eq!(hall.claim(2, &second).await, Claimed::Granted);
+            assert_eq!(*told.lock().unwrap(), [StandDownReason::Replaced]);
+            // The earlier one says goodbye late, and takes nothing with it.
+            let release = ReleaseHem { hem: hall.hem.clone(), connection: 1 };
+            hall.table.ask(release, PATIENCE).await.unwrap();
+            assert_eq!(hall.connected().await, 1);
+        });
+    }
+
+    #[test]
+    fn a_key_that_is_revoked_between_its_check_and_the_claim_is_worth_nothing() {
+        Universe::run(0, |scope| async {
+            let hall = Hall::new(scope);
+            let (socket, told) = hall.chair();
+            let checked_at = hall.scope.clock().instant();
+            hall.table.ask(CutHem { hem: hall.hem.clone() }, PATIENCE).await.unwrap();
+            assert_eq!(hall.claim_as_of(1, &socket, checked_at).await, Claimed::Cut);
+            assert_eq!(hall.connected().await, 0);
+            hall.scope.clock().sleep(Duration::from_millis(1)).await;
+            assert_eq!(hall.claim(2, &socket).await, Claimed::Granted, "with its new key");
+            hall.table.ask(CutHem { hem: hall.hem.clone() }, PATIENCE).await.unwrap();
+            assert_eq!(*told.lock().unwrap(), [StandDownReason::Cut]);
+        });
+    }
+
+    #[test]
+    fn a_socket_that_ended_without_a_word_is_swept_out() {
+        Universe::run(0, |scope| async {
+            let hall = Hall::new(scope);
+            let (socket, _) = hall.chair();
+            hall.claim(1, &socket).await;
+            // It is gone, and its release was lost.
+            socket.ask(StandDown(StandDownReason::Cut), PATIENCE).await.unwrap();
+            hall.scope.clock().sleep(SWEEP_INTERVAL * 2).await;
+            assert_eq!(hall.connected().await, 0);
+        });
+    }
+}

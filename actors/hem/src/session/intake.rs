@@ -12,6 +12,9 @@ use super::live::{Ending, Live};
 use super::rules::DRAIN_TIMEOUT;
 use super::{Effect, Moment, Phase, Rules, Session};
 
+/// Room is made beforehand for so many entries at most: after a burst, the next read may be small.
+const MOST_EXPECTED: usize = 64;
+
 /// A fatal error that a frame brought.
 struct Fatal {
     error: CloudError,
@@ -298,7 +301,7 @@ impl Intake<'_> {
     fn finish(self) {
         let Self { live, rules, effects, now, entries, footprint, readings, frames, .. } = self;
         rules.metrics.frames_reading.add(readings);
-        live.usual_entries = entries.len();
+        live.usual_entries = entries.len().min(MOST_EXPECTED);
         let has_stored = !entries.is_empty();
         if let Some(last) = entries.last().map(Entry::seq) {
             let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);

@@ -5,22 +5,18 @@
 mod flow;
 mod intake;
 mod live;
-#[cfg(test)]
-mod properties;
 mod rules;
-#[cfg(test)]
-mod script;
 #[cfg(test)]
 mod tests;
 mod welcoming;
 
 use std::sync::Arc;
 
-use memcloud_domain::HemId;
 use memcloud_domain::messages::{
     AuthenticateHem, AuthenticatedHem, AuthenticationError, Durability, HemConnected, HemHeard,
     LatestSeen, SessionOpened, StoreEntries, Unavailable,
 };
+use memcloud_domain::{HemId, MicrogridId};
 use memcloud_wire::{CloudError, CloudFrame, ErrorCode, Greeting, LineDecoder, MAX_HELLO};
 use tokio::time::Instant;
 
@@ -92,7 +88,9 @@ pub(crate) enum Effect {
     /// Ask the table of sockets.
     Claim(HemId),
     /// Ask the historian for an epoch and the mark, of this microgrid.
-    Open(HemId, memcloud_domain::MicrogridId),
+    Open(HemId, MicrogridId),
+    /// It was not let in, with this error.
+    TurnedAway(ErrorCode),
     /// The HEM is online.
     Welcomed(Box<HemConnected>),
     /// Hand this to the historian, then say `HandedOver` or `HandOverFailed`. Until then there is no
@@ -417,6 +415,9 @@ impl Session {
     fn say_last(&mut self, error: CloudError, now: Moment, effects: &mut Vec<Effect>) {
         let reason = error.code.as_str();
         self.rules.metrics.count_error(error.code);
+        if matches!(self.phase, Phase::Greeting { .. } | Phase::Welcoming(_)) {
+            effects.push(Effect::TurnedAway(error.code));
+        }
         CloudFrame::Error(error).encode(&mut self.output);
         self.close(reason, now, effects);
     }

@@ -36,6 +36,26 @@ async fn while_the_historian_has_no_room_hems_wait_and_nothing_is_lost_or_reorde
 }
 
 #[actix_rt::test]
+async fn while_the_store_is_away_hems_stay_online_for_longer_than_their_acks_may_take() {
+    let house = House::start(|config| config.ack_timeout = Duration::from_millis(300));
+    let mut clients = Vec::new();
+    for index in 0..30 {
+        clients.push(house.welcome(&format!("home-{index}")).await.0);
+    }
+    house.books().is_stalled = true;
+    for client in &mut clients {
+        client.say_readings([1, 2]).await;
+    }
+    house.until("someone waits", |house| house.metrics().paused_by_historian.get() > 0).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(house.metrics().online.get(), 30);
+    house.books().is_stalled = false;
+    for client in &mut clients {
+        client.hear_ack(2).await;
+    }
+}
+
+#[actix_rt::test]
 async fn when_the_historian_is_gone_hems_are_sent_off_as_busy() {
     let house = House::start(|_| {});
     let (mut client, _) = house.welcome("home-1").await;

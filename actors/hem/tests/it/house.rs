@@ -243,6 +243,7 @@ impl House {
 
         let books = Arc::new(Mutex::new(Books::default()));
         let own = Arc::clone(&books);
+        let health = Arc::clone(&books);
         let neighbours = Neighbours::create(|context| {
             context.set_mailbox_capacity(16);
             Neighbours { books: own }
@@ -253,7 +254,7 @@ impl House {
             open_session: Port::from(addr.clone().recipient()),
             store_entries: Port::from(addr.clone().recipient()),
             close_session: Port::from(addr.clone().recipient()),
-            store_health: StoreHealth::always(),
+            store_health: StoreHealth::new(move || !lock(&health).is_stalled),
             connected: vec![Port::from(addr.clone().recipient())],
             disconnected: vec![Port::from(addr.clone().recipient())],
             heard: vec![Port::from(addr.clone().recipient())],

@@ -8,7 +8,7 @@ use memcloud_domain::messages::Durability;
 use proptest::prelude::*;
 
 use super::script::{Script, WALL, acks, config, reading};
-use super::{Event, StandDownReason, Wish};
+use crate::session::{Event, StandDownReason, Wish};
 
 /// Something that happens in a random life.
 #[derive(Debug, Clone)]

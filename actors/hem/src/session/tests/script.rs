@@ -8,7 +8,7 @@ use memcloud_domain::{Entry, Epoch, MicrogridId, Seq, Timestamp};
 use memcloud_wire::{CloudFrame, ErrorCode};
 use tokio::time::Instant;
 
-use super::{Claimed, Effect, Event, Moment, Rules, Session, Wish};
+use crate::session::{Claimed, Effect, Event, Moment, Rules, Session, Wish};
 use crate::{HemConfig, HemMetrics, TlsFiles};
 
 pub(super) const WALL: i64 = 1_790_000_000_000;
