@@ -56,10 +56,10 @@ fn the_counters_of_a_day_show_each_hour_as_recorded() {
 }
 
 #[test]
-fn two_months_of_a_home_are_the_months_that_were_recorded() {
+fn a_month_of_a_home_is_the_month_that_was_recorded() {
     let mut home = home(0, MONDAY);
     let (first, _) = LocalHour::of(MONDAY, FONTANA.offset());
-    let hours = 61 * 24;
+    let hours = 31 * 24;
     let recorded = |energy: fn(&Dataset, LocalHour) -> f64| -> f64 {
         (0..hours).map(|hour| energy(&FONTANA, first.plus(hour))).sum()
     };
@@ -77,10 +77,10 @@ fn a_battery_gives_back_what_its_efficiency_leaves() {
         readings[usize::from(BATTERY.0)].soc.unwrap().value() * CAPACITY_WH
     };
     let begin = home.sample(MONDAY);
-    let end = home.sample(later(MONDAY, 40 * 24 * HOUR_MS));
+    let end = home.sample(later(MONDAY, 20 * 24 * HOUR_MS));
     let battery = &end[usize::from(BATTERY.0)];
     let (put_in, taken_out) = (battery.wh_in.unwrap().value(), battery.wh_out.unwrap().value());
-    assert!(put_in > 40_000.0, "it was used: {put_in} Wh");
+    assert!(put_in > 20_000.0, "it was used: {put_in} Wh");
     let left = put_in * ROUND_TRIP_EFFICIENCY.sqrt() - taken_out / ROUND_TRIP_EFFICIENCY.sqrt();
     assert!((left - (stored(&end) - stored(&begin))).abs() < 2.0, "{left}");
 }
@@ -159,11 +159,11 @@ fn a_home_that_goes_on_from_its_state_is_the_same_home() {
 
 #[test]
 fn no_node_exceeds_what_it_declares() {
-    for index in 0..12 {
+    for index in 0..8 {
         let mut home = home(index, MONDAY);
         let declared = declarations(home.profile());
         assert_eq!(declared.len(), NODE_COUNT);
-        for step in 0..2_000 {
+        for step in 0..400 {
             let readings = home.sample(later(MONDAY, step * 611_000));
             for (reading, declaration) in readings.iter().zip(&declared) {
                 assert_eq!(reading.node, declaration.node);
@@ -177,12 +177,14 @@ fn no_node_exceeds_what_it_declares() {
 
 #[test]
 fn generated_homes_differ_from_the_recorded_ones_and_from_each_other() {
-    let noon = later(MONDAY, 12 * HOUR_MS);
-    let mut seen: Vec<f64> = (0..120).map(|i| loads_wh(&home(i, MONDAY).sample(noon))).collect();
+    let evening = later(MONDAY, 18 * HOUR_MS);
+    let later_on = later(evening, 2 * HOUR_MS);
+    let mut seen: Vec<f64> =
+        (0..120).map(|index| loads_wh(&home(index, evening).sample(later_on))).collect();
     seen.sort_by(f64::total_cmp);
     seen.dedup();
     assert_eq!(seen.len(), 120);
-    assert!(seen.iter().all(|load| (500.0..40_000.0).contains(load)), "{seen:?}");
+    assert!(seen.iter().all(|load| (0.0..15_000.0).contains(load)), "{seen:?}");
 }
 
 /// Integrates samples taken every so many milliseconds, and compares with the counters.
@@ -264,8 +266,8 @@ proptest! {
     fn a_moment_is_the_same_in_whatever_order_it_is_asked_for(
         index in 0_usize..40,
         seed in any::<u64>(),
-        offsets in prop::collection::vec(0_i64..2 * 24 * HOUR_MS, 2..6),
-        switched_at in 0_i64..2 * 24 * HOUR_MS,
+        offsets in prop::collection::vec(0_i64..30 * HOUR_MS, 2..5),
+        switched_at in 0_i64..30 * HOUR_MS,
         node in 1_u8..8,
     ) {
         let make = || {
