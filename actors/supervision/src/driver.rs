@@ -195,7 +195,9 @@ where
                             }
                         }
                         Stage::ChildrenStop(closing) => {
-                            if poll_closing(closing, task).is_ready() {
+                            if let Poll::Ready(left) = poll_closing(closing, task) {
+                                // Whoever shuts this actor down answers for them.
+                                self.node.leave_behind(left);
                                 self.intake.borrow_mut().stop_after_these(task);
                                 *stage = Stage::LastMessages;
                             }
@@ -386,10 +388,11 @@ fn close_children(node: &Arc<Node>, by: Instant) -> Closing {
     Some(Box::pin(shut_children_down(Arc::clone(node), by)))
 }
 
-fn poll_closing(closing: &mut Closing, task: &mut Task<'_>) -> Poll<()> {
+/// Answers who was left behind.
+fn poll_closing(closing: &mut Closing, task: &mut Task<'_>) -> Poll<Vec<String>> {
     match closing {
-        Some(future) => future.as_mut().poll(task).map(|_| *closing = None),
-        None => Poll::Ready(()),
+        Some(future) => future.as_mut().poll(task),
+        None => Poll::Ready(Vec::new()),
     }
 }
 
@@ -407,12 +410,15 @@ pub(crate) async fn shut_children_down(node: Arc<Node>, by: Instant) -> Vec<Stri
         }
         for child in children {
             if timeout_at(by, child.over()).await.is_err() {
-                child.list_living(&mut left);
+                let mut living = Vec::new();
+                child.list_living(&mut living);
                 child.cut_off();
+                for path in &living {
+                    log::error!(actor = path.as_str(); "an actor did not stop in time and is cut off");
+                }
+                left.append(&mut living);
             }
-        }
-        for path in &left {
-            log::error!(actor = path.as_str(); "an actor did not stop in time and is cut off");
+            left.append(&mut child.take_left_behind());
         }
     }
 }

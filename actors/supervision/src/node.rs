@@ -81,6 +81,8 @@ struct Inner {
     stop_by: Option<Instant>,
     failure: Option<ExitReason>,
     probes: Vec<oneshot::Sender<serde_json::Value>>,
+    /// Who below it was cut off while it was shut down.
+    left_behind: Vec<String>,
 }
 
 pub(crate) struct Node {
@@ -141,6 +143,7 @@ impl Node {
                 stop_by: None,
                 failure: None,
                 probes: Vec::new(),
+                left_behind: Vec::new(),
             }),
         }
     }
@@ -291,6 +294,14 @@ impl Node {
 
     pub(crate) fn take_failure(&self) -> Option<ExitReason> {
         self.lock().failure.take()
+    }
+
+    pub(crate) fn leave_behind(&self, paths: Vec<String>) {
+        self.lock().left_behind = paths;
+    }
+
+    pub(crate) fn take_left_behind(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().left_behind)
     }
 
     /// Begins the next life.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use memcloud_supervision::{
-    ActorState, AskError, ChildSpec, ExitReason, Observe, RestartPolicy, Universe, supervised,
+    ActorState, AskError, Child, ChildSpec, ExitReason, Observe, RestartPolicy, Universe,
+    supervised,
 };
 
 use crate::actors::{
@@ -74,21 +75,52 @@ fn an_actor_that_does_not_stop_in_time_is_cut_off_and_named() {
 }
 
 #[test]
-fn a_parent_of_a_stuck_child_still_ends_in_good_order() {
+fn a_parent_of_a_stuck_child_still_ends_in_good_order_and_the_child_is_named() {
     Universe::run(START, async |scope| {
         let diary = Diary::default();
         let made = diary.clone();
-        let parent = scope.supervise(ChildSpec::new("parent"), move |scope| {
-            Parent::new(&scope, &["stuck"], patient(), &made)
+        let grandparent = scope.supervise(ChildSpec::new("grandparent"), move |scope| {
+            let made = made.clone();
+            let parent = scope.supervise(ChildSpec::new("parent"), move |scope| {
+                Parent::new(&scope, &["stuck"], patient(), &made)
+            });
+            Grandparent { parent }
         });
+        let parent = grandparent.ask(GetParent, SOON).await.unwrap();
         let children = parent.ask(GetChildren, SOON).await.unwrap();
         children[0].tell(GoWrong(How::WaitForEver)).unwrap();
-        assert_eq!(parent.stop(SOON).await, ExitReason::Shutdown);
+        assert_eq!(scope.shutdown(SOON).await, ["universe/grandparent/parent/stuck"]);
+        assert_eq!(parent.ended().await, ExitReason::Shutdown);
+        assert_eq!(grandparent.ended().await, ExitReason::Shutdown);
         assert_eq!(children[0].ended().await, ExitReason::CutOff);
         assert_eq!(diary.lines().last().unwrap(), "parent stopped");
         // A deadline for ever is one too.
         assert!(scope.shutdown(Duration::MAX).await.is_empty());
     });
+}
+
+/// Has a parent for a child.
+struct Grandparent {
+    parent: Child<Parent>,
+}
+
+impl Actor for Grandparent {
+    type Context = Context<Self>;
+}
+
+impl Observe for Grandparent {}
+supervised!(Grandparent);
+
+/// A test asks a grandparent for its child.
+#[derive(Message)]
+#[rtype(result = "Child<Parent>")]
+struct GetParent;
+
+impl Handler<GetParent> for Grandparent {
+    type Result = MessageResult<GetParent>;
+    fn handle(&mut self, _: GetParent, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.parent.clone())
+    }
 }
 
 #[test]
