@@ -17,3 +17,6 @@ pub use historian::{
 pub use maintenance::{Maintenance, MaintenanceConfig};
 pub use metrics::{Histogram, HistorianMetrics};
 pub use throttled_store::ThrottledStore;
+
+#[cfg(test)]
+mod tests;
