@@ -1,12 +1,17 @@
 //! The handle of a HEM, and what its task needs.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use memcloud_domain::{NodeId, NodeReading, Secret, Seq, Timestamp, Watts};
+use memcloud_domain::{HemId, NodeId, NodeReading, Secret, Seq, Timestamp, Watts};
 use memcloud_wire::{Outcome, SampleTime};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::{HemConfig, HemCounters, HemHandler, Transport};
+use super::core::Core;
+use super::{HemConfig, HemCounters, HemHandler, Transport, driver};
 use crate::SdkError;
 
 /// Something that happened at the HEM, beside its kind and time.
@@ -30,7 +35,37 @@ pub struct HemClient {
     shared: Arc<Shared>,
 }
 
-struct Shared;
+/// What the handle and the task have in common.
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    pub(crate) hem: HemId,
+    pub(crate) transport: Box<dyn Transport>,
+    pub(crate) handler: Box<dyn HemHandler>,
+    /// First and longest wait, seed of the jitter, patience while connecting.
+    pub(crate) retry: (Duration, Duration, u64, Duration),
+    /// There is something to say.
+    pub(crate) wake: Notify,
+    pub(crate) reconnect: Notify,
+    pub(crate) drained: Notify,
+    pub(crate) stopping: AtomicBool,
+    stopped: Notify,
+}
+
+impl Shared {
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // The core is consistent between its calls, so a panic elsewhere does not spoil it.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn until_stopped(&self) {
+        let stopped = self.stopped.notified();
+        tokio::pin!(stopped);
+        stopped.as_mut().enable();
+        if !self.stopping.load(Ordering::Acquire) {
+            stopped.await;
+        }
+    }
+}
 
 /// The HEM's task, not yet running.
 pub struct HemDriver {
@@ -40,7 +75,7 @@ pub struct HemDriver {
 impl HemDriver {
     /// Runs until [`HemClient::stop`]. `Send`, so that it runs on any executor of tokio.
     pub async fn run(self) {
-        todo!()
+        driver::run(self.shared).await;
     }
 }
 
@@ -48,13 +83,25 @@ impl HemClient {
     /// Makes a HEM, reading what its file holds. Its driver must be run.
     ///
     /// # Errors
-    /// [`SdkError::Journal`] where the file cannot be read or written.
+    /// [`SdkError::Journal`] where the file cannot be read or written, or another process has it open.
     pub fn new(
         config: HemConfig,
         transport: impl Transport,
         handler: impl HemHandler,
     ) -> Result<(Self, HemDriver), SdkError> {
-        todo!()
+        let shared = Arc::new(Shared {
+            hem: config.hem.clone(),
+            transport: Box::new(transport),
+            handler: Box::new(handler),
+            retry: (config.retry_first, config.retry_most, config.seed, config.connect_timeout),
+            core: Mutex::new(Core::new(config, Instant::now())?),
+            wake: Notify::new(),
+            reconnect: Notify::new(),
+            drained: Notify::new(),
+            stopping: AtomicBool::new(false),
+            stopped: Notify::new(),
+        });
+        Ok((Self { shared: Arc::clone(&shared) }, HemDriver { shared }))
     }
 
     /// Makes a HEM and runs it on tokio's current runtime.
@@ -77,7 +124,9 @@ impl HemClient {
     /// [`SdkError::QueueFull`], and then nothing was taken; [`SdkError::NotSendable`] for what the
     /// cloud would refuse; [`SdkError::Journal`].
     pub fn record(&self, time: SampleTime, nodes: &[NodeReading]) -> Result<Seq, SdkError> {
-        todo!()
+        let seq = self.shared.core().record(time, nodes, Instant::now())?;
+        self.shared.wake.notify_one();
+        Ok(seq)
     }
 
     /// Takes an event, as [`HemClient::record`] takes a sample.
@@ -90,50 +139,63 @@ impl HemClient {
         kind: &str,
         details: EventDetails,
     ) -> Result<Seq, SdkError> {
-        todo!()
+        let seq = self.shared.core().report(time, kind, details, Instant::now())?;
+        self.shared.wake.notify_one();
+        Ok(seq)
     }
 
     /// Sends what is true now, unnumbered, before anything that waits. Nothing while there is no
     /// connection; a newer one replaces one that has not left yet.
     pub fn latest(&self, time: SampleTime, nodes: &[NodeReading]) {
-        todo!()
+        self.shared.core().latest(time, nodes, Instant::now());
+        self.shared.wake.notify_one();
     }
 
     /// Says how a command ended that was answered with [`super::CommandReply::Later`].
     pub fn finish(&self, command: &str, outcome: Outcome, reason: Option<String>) {
-        todo!()
+        self.shared.core().finish(command, outcome, reason);
+        self.shared.wake.notify_one();
     }
 
     /// What it has counted.
     #[must_use]
     pub fn counters(&self) -> HemCounters {
-        todo!()
+        self.shared.core().counters()
     }
 
     /// Whether the cloud has let it in and the connection stands.
     #[must_use]
     pub fn is_online(&self) -> bool {
-        todo!()
+        self.shared.core().is_online()
     }
 
     /// The device key that it uses: the configured one, or the one that its enrolment brought.
     #[must_use]
     pub fn key(&self) -> Option<Secret> {
-        todo!()
+        self.shared.core().key().cloned()
     }
 
     /// Waits until nothing is held any more: everything recorded is acknowledged or refused.
     pub async fn drained(&self) {
-        todo!()
+        loop {
+            let drained = self.shared.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if self.shared.core().held() == 0 {
+                return;
+            }
+            drained.await;
+        }
     }
 
     /// Closes the connection and ends the task. What is held stays in the file.
     pub fn stop(&self) {
-        todo!()
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.stopped.notify_waiters();
     }
 
-    /// Drops the connection, if there is one, and connects again at once, as after a loss.
+    /// Drops the connection, or ends the wait for the next one, and connects again, as after a loss.
     pub fn reconnect(&self) {
-        todo!()
+        self.shared.reconnect.notify_one();
     }
 }

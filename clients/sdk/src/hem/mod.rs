@@ -33,7 +33,7 @@ mod queue;
 mod transport;
 
 pub use client::{EventDetails, HemClient, HemDriver};
-pub use transport::{ClientCertificate, Connection, TlsTransport, Transport, trust};
+pub use transport::{ClientCertificate, Connecting, Connection, TlsTransport, Transport, trust};
 
 use std::path::PathBuf;
 use std::time::Duration;

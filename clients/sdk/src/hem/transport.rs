@@ -21,11 +21,14 @@ pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
+/// A connection that is being opened.
+pub type Connecting<'a> =
+    Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send + 'a>>;
+
 /// Opens connections to the cloud.
 pub trait Transport: Send + Sync + 'static {
     /// Opens one.
-    fn connect(&self)
-    -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send + '_>>;
+    fn connect(&self) -> Connecting<'_>;
 }
 
 /// A client certificate and its key, as PEM files.
@@ -120,9 +123,7 @@ impl TlsTransport {
 }
 
 impl Transport for TlsTransport {
-    fn connect(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send + '_>> {
+    fn connect(&self) -> Connecting<'_> {
         Box::pin(async move {
             let socket = TcpStream::connect(&*self.address).await?;
             socket.set_nodelay(true)?;

@@ -156,31 +156,31 @@ impl Mutator {
         let from = self.random.below(line.len());
         let to = (from + 1 + self.random.below(24)).min(line.len());
         match self.random.below(16) {
-            0..=2 => {
+            0 | 1 => {
                 let bit = self.random.below(8);
                 if let Some(byte) = line.get_mut(from) {
                     *byte ^= 1 << bit;
                 }
             }
-            3..=6 => {
+            2..=4 => {
                 let token = TOKENS.get(self.random.below(TOKENS.len())).copied().unwrap_or(b"0");
                 let end = if self.random.below(2) == 0 { from } else { to };
                 line.splice(from..end, token.iter().copied());
             }
-            7 | 8 => drop(line.drain(from..to)),
-            9 | 10 => {
+            5 | 6 => drop(line.drain(from..to)),
+            7 => {
                 let copied = line.get(from..to).unwrap_or_default().to_vec();
                 let at = self.random.below(line.len() + 1);
                 line.splice(at..at, copied);
             }
-            11 => line.truncate(from),
-            12 | 13 => {
+            8 => line.truncate(from),
+            9 => {
                 let other = self.pick();
                 let cut = self.random.below(other.len());
                 line.truncate(from);
                 line.extend_from_slice(other.get(cut..).unwrap_or_default());
             }
-            14 => {
+            10..=14 => {
                 // One value in place of another: what looks like a number becomes an extreme one.
                 if let Some(start) = line.iter().skip(from).position(u8::is_ascii_digit) {
                     let at = from + start;
