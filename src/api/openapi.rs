@@ -61,6 +61,14 @@ fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             add_parameters(path, &method, operation);
+            let is_change = method == HttpMethod::Patch;
+            let name = operation.operation_id.as_deref();
+            if is_change || name == Some("create_enrolment_token") {
+                // No field of these is required, and no body at all reads as `{}`.
+                if let Some(RefOr::T(body)) = &mut operation.request_body {
+                    body.required = Some(Required::False);
+                }
+            }
             if path.starts_with(super::BASE) {
                 add_errors(path, &method, operation);
             }

@@ -91,7 +91,7 @@ fn start(
     listener: TcpListener,
 ) -> io::Result<Server> {
     let state = web::Data::new(state);
-    let document = web::Data::new(Document::new());
+    let document = web::Data::new(Document::new(shown));
     let workers = settings.workers.max(1);
     let server = HttpServer::new(move || app(state.clone(), document.clone(), shown))
         .workers(workers)
@@ -145,13 +145,22 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shown: Shown) -> Self {
         let document = openapi::openapi();
         let json = serde_json::to_string(&document).unwrap_or_default();
+        let pages = [OPENAPI_PATH, ERRORS_PATH, "/api/docs", DOCS_PATH]
+            .into_iter()
+            .filter(|_| shown != Shown::Operations)
+            .map(|path| (path.to_owned(), "GET".to_owned()));
         let paths = document
             .paths
             .paths
             .iter()
+            .filter(|(path, _)| match shown {
+                Shown::All => true,
+                Shown::Api => path.starts_with(BASE),
+                Shown::Operations => !path.starts_with(BASE),
+            })
             .map(|(path, item)| {
                 let methods = [
                     ("GET", item.get.is_some()),
@@ -163,8 +172,10 @@ impl Document {
                     .into_iter()
                     .filter_map(|(method, is_there)| is_there.then_some(method))
                     .collect();
-                (ResourceDef::new(path.as_str()), there_are.join(", "))
+                (path.clone(), there_are.join(", "))
             })
+            .chain(pages)
+            .map(|(path, methods)| (ResourceDef::new(path), methods))
             .collect();
         Self { document, json, paths }
     }

@@ -107,7 +107,7 @@ pub struct NewJob {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub configuration: Option<serde_json::Map<String, serde_json::Value>>,
     /// Who wins where two jobs want different things; higher wins; 0 if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::whole", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = -1000, maximum = 1000))]
     pub priority: Option<i32>,
 }
@@ -136,7 +136,7 @@ pub struct JobChange {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub configuration: Option<serde_json::Map<String, serde_json::Value>>,
     /// Who wins where two jobs want different things; higher wins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::whole", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = -1000, maximum = 1000))]
     pub priority: Option<i32>,
 }

@@ -36,8 +36,48 @@ pub use session::WhoAmI;
 
 use chrono::{DateTime, Utc};
 use memcloud_domain::Timestamp;
+use serde::Deserialize;
+
+/// Reads a whole number as JSON Schema understands it: `7.0` is one too.
+pub(crate) fn whole<'de, D, N>(deserializer: D) -> Result<Option<N>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    N: TryFrom<i64>,
+{
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    // Without a fraction and below 2^53 in size, a double is exactly the whole number that it shows.
+    let exact = |value: f64| value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
+    let value = number
+        .as_i64()
+        .or_else(|| number.as_f64().filter(|value| exact(*value)).map(|value| value as i64));
+    value.and_then(|value| N::try_from(value).ok()).map(Some).ok_or_else(|| {
+        serde::de::Error::custom(format!("{number} is not a whole number in its bounds"))
+    })
+}
 
 /// A domain moment as it is written in bodies.
 pub(crate) fn moment(ts: Timestamp) -> DateTime<Utc> {
     ts.to_datetime()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::NewEnrolmentToken;
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point_but_not_have_a_fraction() {
+        let uses = |text: &str| {
+            serde_json::from_str::<NewEnrolmentToken>(&format!("{{\"uses\":{text}}}"))
+                .map(|token| token.uses)
+        };
+        assert_eq!(uses("7").unwrap(), Some(7));
+        assert_eq!(uses("7.0").unwrap(), Some(7));
+        assert_eq!(uses("null").unwrap(), None);
+        for bad in ["7.5", "-1", "1e300", "\"7\"", "true"] {
+            assert!(uses(bad).is_err(), "{bad}");
+        }
+    }
 }

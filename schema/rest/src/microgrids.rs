@@ -130,7 +130,7 @@ pub struct MicrogridChange {
 #[serde(deny_unknown_fields)]
 pub struct NewEnrolmentToken {
     /// How many HEMs may enrol with it; 1 if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::whole", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_000_000))]
     pub uses: Option<u32>,
     /// Until when; for 24 hours if absent.

@@ -105,7 +105,7 @@ pub(super) async fn create(
         id: body.value.id,
         name: body.value.name,
         time_zone: body.value.time_zone,
-        limits: limits(body.value.limits.unwrap_or_default()),
+        limits: limits(body.value.limits.unwrap_or_default())?,
     };
     let work = async move {
         let kept = own.registrar.ask(CreateMicrogrid(new)).await?;
@@ -115,8 +115,21 @@ pub(super) async fn create(
     once.run(&state, &caller, body.digest, work).await
 }
 
-fn limits(limits: MicrogridLimits) -> Limits {
-    Limits { import_watts: limits.import_watts, export_watts: limits.export_watts }
+/// A limit that is greater than any connection's is a slip of the pen.
+const GREATEST_LIMIT: f64 = 1e12;
+
+fn limits(limits: MicrogridLimits) -> ApiResult<Limits> {
+    for (field, limit) in
+        [("import_watts", limits.import_watts), ("export_watts", limits.export_watts)]
+    {
+        if limit.is_some_and(|watts| !(0.0..=GREATEST_LIMIT).contains(&watts.value())) {
+            return Err(ApiError::new(
+                ErrorCode::InvalidValue,
+                format!("limits.{field}: it must be from 0 to {GREATEST_LIMIT:e} W"),
+            ));
+        }
+    }
+    Ok(Limits { import_watts: limits.import_watts, export_watts: limits.export_watts })
 }
 
 /// Look at a microgrid
@@ -145,11 +158,12 @@ pub(super) async fn update(
     state: web::Data<State>,
     body: Body<MicrogridChange>,
 ) -> ApiResult<web::Json<Microgrid>> {
+    let limits = body.value.limits.map(limits).transpose()?;
     let change = Change {
         name: body.value.name,
         time_zone: body.value.time_zone,
-        import_watts: body.value.limits.map(|limits| limits.import_watts),
-        export_watts: body.value.limits.map(|limits| limits.export_watts),
+        import_watts: limits.map(|limits| limits.import_watts),
+        export_watts: limits.map(|limits| limits.export_watts),
     };
     let kept = state.registrar.ask(UpdateMicrogrid { id: microgrid.id.clone(), change }).await?;
     with_status(&state, kept).await.map(web::Json)
@@ -270,9 +284,7 @@ pub(super) async fn revoke_enrolment_token(
     path: web::Path<(String, String)>,
 ) -> ApiResult<HttpResponse> {
     let (_, token) = path.into_inner();
-    let id: Uuid = token.parse().map_err(|_| {
-        ApiError::new(ErrorCode::BadPath, "an enrolment token's id is a UUID, as the list shows it")
-    })?;
+    let id: Uuid = token.parse().map_err(|_| ApiError::not_found("enrolment token", &token))?;
     let one = DeleteEnrolmentTokens { microgrid: microgrid.id.clone(), id: Some(id) };
     state.registrar.ask(one).await?;
     Ok(HttpResponse::NoContent().finish())

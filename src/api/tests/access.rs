@@ -99,6 +99,8 @@ fn what_http_itself_gets_wrong_is_a_problem_too() {
         let method = world.ask("PUT", "/hems/h", None).await;
         assert_eq!((method.status, method.problem().as_str()), (405, "method-not-allowed"));
         assert_eq!(method.header("allow"), "GET, PATCH, DELETE");
+        let page = world.send(TestRequest::post().uri("/api/openapi.json")).await;
+        assert_eq!((page.problem().as_str(), page.header("allow")), ("method-not-allowed", "GET"));
         assert_eq!(world.ask("GET", "/hems/BAD", None).await.problem(), "bad-path");
         assert_eq!(world.ask("GET", "/hems?limit=0", None).await.problem(), "bad-query");
         assert_eq!(world.ask("GET", "/hems?after=x", None).await.problem(), "bad-cursor");

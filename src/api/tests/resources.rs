@@ -47,7 +47,10 @@ fn a_value_that_cannot_be_is_named() {
         for (body, field) in [
             (json!({"id": "m", "name": "M", "time_zone": "Mars/Olympus"}), "time_zone"),
             (json!({"id": "m", "name": "  "}), "name"),
-            (json!({"id": "m", "name": "M", "limits": {"import_watts": -1}}), "import"),
+            (
+                json!({"id": "m", "name": "M", "limits": {"import_watts": -1}}),
+                "limits.import_watts",
+            ),
         ] {
             let answer = world.ask("POST", "/microgrids", Some(body)).await;
             assert_eq!(answer.problem(), "invalid-value", "{}", answer.body);
@@ -138,7 +141,7 @@ fn an_enrolment_token_is_shown_once_and_can_be_revoked() {
         world.ask("POST", path, Some(json!({"uses": 5}))).await;
         assert_eq!(world.ask("DELETE", path, None).await.status, 204);
         assert!(world.ask("GET", path, None).await.ids().is_empty());
-        assert_eq!(world.ask("DELETE", &format!("{path}/x"), None).await.problem(), "bad-path");
+        assert_eq!(world.ask("DELETE", &format!("{path}/x"), None).await.problem(), "not-found");
     });
 }
 

@@ -264,7 +264,8 @@ impl World {
         settings.max_live = 2;
         let (closing, closed) = watch::channel(false);
         let state = State::new(handles, settings, closed).unwrap();
-        let application = app(web::Data::new(state), web::Data::new(Document::new()), Shown::All);
+        let application =
+            app(web::Data::new(state), web::Data::new(Document::new(Shown::All)), Shown::All);
         let service = Rc::new(init_service(application).await);
         let call = Box::new(move |request: TestRequest| {
             let service = Rc::clone(&service);
