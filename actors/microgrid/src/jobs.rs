@@ -210,3 +210,86 @@ fn does_the_same(one: &JobRecord, other: &JobRecord) -> bool {
         && one.configuration == other.configuration
         && one.priority == other.priority
 }
+
+#[cfg(test)]
+mod tests {
+    use memcloud_domain::MicrogridId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(label: &str, state: JobState) -> JobRecord {
+        JobRecord {
+            id: id(),
+            microgrid: MicrogridId::new("fontana").unwrap(),
+            app: "recorder".into(),
+            configuration: json!({ "label": label }),
+            priority: 0,
+            created: Timestamp(0),
+            state,
+        }
+    }
+
+    fn id() -> JobId {
+        JobId::new("job-1").unwrap()
+    }
+
+    fn running(label: &str) -> JobRecord {
+        record(label, JobState::Running)
+    }
+
+    #[test]
+    fn the_same_record_twice_starts_one_worker() {
+        let mut jobs = Jobs::default();
+        assert_eq!(jobs.changed(running("a")), [Effect::Start(running("a"))]);
+        assert_eq!(jobs.changed(running("a")), []);
+    }
+
+    #[test]
+    fn a_changed_job_is_started_only_once_its_old_worker_has_stopped() {
+        let mut jobs = Jobs::default();
+        jobs.changed(running("a"));
+        assert_eq!(jobs.changed(running("b")), [Effect::Stop(id())]);
+        assert_eq!(jobs.changed(running("c")), [], "it is being stopped already");
+        assert_eq!(jobs.worker_stopped(&id()), [Effect::Start(running("c"))]);
+    }
+
+    #[test]
+    fn a_job_that_is_wished_back_while_it_stops_starts_again() {
+        let mut jobs = Jobs::default();
+        jobs.changed(running("a"));
+        let stopped = Effect::Record(id(), JobState::Stopped);
+        assert_eq!(jobs.wished(&id(), JobState::Stopped), [stopped, Effect::Stop(id())]);
+        let runs = Effect::Record(id(), JobState::Running);
+        assert_eq!(jobs.wished(&id(), JobState::Running), [runs]);
+        assert_eq!(jobs.worker_stopped(&id()), [Effect::Start(running("a"))]);
+    }
+
+    #[test]
+    fn a_list_that_was_overtaken_by_a_change_or_by_an_unrecorded_state_brings_nothing_back() {
+        let mut jobs = Jobs::default();
+        let as_of = jobs.changes();
+        jobs.changed(running("new"));
+        assert_eq!(jobs.listed(vec![running("old")], as_of, &BTreeMap::new()), []);
+        assert_eq!(jobs.get(&id()), Some(&running("new")));
+
+        jobs.worker_failed(&id(), "it broke".into(), Timestamp(1));
+        let failed = JobState::Failed { reason: "it broke".into(), at: Timestamp(1) };
+        let unrecorded = BTreeMap::from([(id(), failed.clone())]);
+        assert_eq!(jobs.listed(vec![running("new")], jobs.changes(), &unrecorded), []);
+        assert_eq!(jobs.get(&id()).unwrap().state, failed);
+    }
+
+    #[test]
+    fn a_job_that_the_store_no_longer_lists_goes_but_one_that_it_never_listed_stays() {
+        let mut jobs = Jobs::default();
+        jobs.changed(running("a"));
+        let nothing = BTreeMap::new();
+        assert_eq!(jobs.listed(Vec::new(), jobs.changes(), &nothing), []);
+        jobs.listed(vec![running("a")], jobs.changes(), &nothing);
+        assert_eq!(jobs.listed(Vec::new(), jobs.changes(), &nothing), [Effect::Stop(id())]);
+        assert!(jobs.is_empty());
+        assert_eq!(jobs.worker_stopped(&id()), []);
+        assert!(!jobs.has_worker(&id()));
+    }
+}

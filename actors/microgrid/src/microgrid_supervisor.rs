@@ -16,8 +16,8 @@ use memcloud_domain::messages::{
 };
 use memcloud_domain::{HemId, JobId, JobRecord, JobState, MicrogridId, NodeDeclaration, Timestamp};
 use memcloud_supervision::{
-    AskError, Backoff, Child, ChildExited, ChildSpec, GivingUp, Observe, Port, RestartPolicy,
-    Scope, supervised,
+    AskError, Backoff, Child, ChildExited, ChildSpec, ExitReason, GivingUp, Observe, Port,
+    RestartPolicy, Scope, supervised,
 };
 use memcloud_worker::{
     AppCatalogue, DrainJob, GetProgress, JobAssembly, JobLimits, ReadingsMissed, Roster,
@@ -644,7 +644,11 @@ impl Handler<ChildExited> for MicrogridSupervisor {
             return;
         }
         self.workers.remove(&job);
-        let effects = self.jobs.worker_failed(&job, exited.reason.to_string(), self.now());
+        let reason = match exited.reason {
+            ExitReason::Panicked { message } => message,
+            other => other.to_string(),
+        };
+        let effects = self.jobs.worker_failed(&job, reason, self.now());
         self.carry_out(effects, context);
     }
 }

@@ -71,7 +71,7 @@ impl Default for JobLimits {
             ask_deadline: Duration::from_secs(10),
             catch_up_every: Duration::from_secs(5),
             checkpoint_every: Duration::from_secs(3),
-            checkpoint_bytes_per_second: 16_384,
+            checkpoint_bytes_per_second: 32_768,
         }
     }
 }

@@ -29,6 +29,7 @@ pub struct Books {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct HomeBook {
+    oldest: Option<i64>,
     newest: i64,
     /// Before this quarter everything is settled.
     open_from: Quarter,
@@ -123,6 +124,8 @@ impl Books {
                 home.left_out += 1;
                 continue;
             }
+            let oldest = home.oldest.map_or(ts, |oldest| oldest.min(ts));
+            home.oldest = Some(oldest);
             home.newest = home.newest.max(ts);
             home.presence.take(ts);
             let dirty = self.dirty.entry(seen.hem.clone()).or_default();
@@ -138,7 +141,9 @@ impl Books {
             let mut quarter = first;
             while quarter <= changed.1 {
                 let hour = hour_of(zone, start_of(quarter));
-                dirty.insert(quarter_of(hour.from));
+                if hour.to > oldest {
+                    dirty.insert(quarter_of(hour.from));
+                }
                 quarter = quarter_of(hour.to).max(quarter + 1);
             }
         }

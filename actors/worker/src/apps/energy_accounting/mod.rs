@@ -9,6 +9,7 @@
 mod books;
 mod calendar;
 mod node_ledger;
+mod saved;
 mod sums;
 mod tariff;
 
