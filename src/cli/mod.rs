@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use memcloud_registry::{Clerk, Listing, PageRequest, Randomness, RegistryError, SqliteRegistry};
 use memcloud_supervision::Clock;
 
-use crate::config::Configuration;
+use crate::config::{Configuration, ConfigurationError};
 
 /// Runs microgrids: homes report by TLS, energy apps watch and steer them, people see and control it all.
 #[derive(Debug, Parser)]
@@ -68,7 +68,8 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "memcloud: {error:#}");
-            ExitCode::FAILURE
+            // A wrong setting is a wrong call.
+            if error.is::<ConfigurationError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

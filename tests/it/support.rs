@@ -18,6 +18,7 @@ pub fn memcloud() -> Command {
 
 /// Waits until something holds; fails with a sentence.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "tests with real processes use real time")]
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
