@@ -1,5 +1,7 @@
 //! The operator, its supervisors and their jobs, each test in a world of its own with paused time.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as tests do")]
+
 mod jobs;
 mod operator;
 mod support;

@@ -1,5 +1,12 @@
 //! What jobs are made of, each part by itself: what is read next, where steps run, and the two apps.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests fail as tests do"
+)]
+
 mod accounting;
 mod intake;
 mod limit_watch;
