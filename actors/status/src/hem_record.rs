@@ -44,6 +44,9 @@ enum Link {
 struct NodeRecord {
     latest: NodeReading,
     ts: Timestamp,
+    declaration: Option<Arc<NodeDeclaration>>,
+    /// The last sample that had its power.
+    power_in_sample: u64,
     /// The counters of the reading with the highest number.
     wh_in: Option<WattHours>,
     wh_out: Option<WattHours>,
@@ -71,8 +74,9 @@ pub(crate) struct HemRecord {
     arrived: Option<Timestamp>,
     mark: Seq,
     /// Absent: nobody has said yet which nodes it has.
-    declared: Option<BTreeMap<NodeId, NodeDeclaration>>,
+    declared: Option<BTreeMap<NodeId, Arc<NodeDeclaration>>>,
     nodes: Vec<NodeRecord>,
+    samples: u64,
     sum: PowerSum,
     flags: BTreeMap<QualityFlag, Timestamp>,
     missing_before: u64,
@@ -101,6 +105,7 @@ impl HemRecord {
             mark: Seq::NONE,
             declared: None,
             nodes: Vec::new(),
+            samples: 0,
             sum: PowerSum::default(),
             flags: BTreeMap::new(),
             missing_before: 0,
@@ -273,7 +278,11 @@ impl HemRecord {
     }
 
     pub(crate) fn declare(&mut self, nodes: &[NodeDeclaration]) {
-        let declared = nodes.iter().map(|node| (node.node, node.clone())).collect();
+        let declared: BTreeMap<_, _> =
+            nodes.iter().map(|node| (node.node, Arc::new(node.clone()))).collect();
+        for node in &mut self.nodes {
+            node.declaration = declared.get(&node.latest.node).cloned();
+        }
         self.declared = Some(declared);
         // The next reading says whether this still holds.
         self.flags.remove(&QualityFlag::UndeclaredNode);
@@ -361,52 +370,66 @@ impl HemRecord {
 
     fn take_values(&mut self, values: &[NodeReading], ts: Timestamp, now: Timestamp) {
         let is_newest = self.nodes.iter().all(|node| node.ts <= ts);
+        self.samples += 1;
+        let sample = self.samples;
+        let mut has_undeclared = false;
         for newer in values {
             let node = self.node(newer.node, ts);
             if ts >= node.ts {
                 node.latest.update_from(newer);
                 node.ts = ts;
             }
+            if newer.watts.is_some() {
+                node.power_in_sample = sample;
+            }
+            has_undeclared |= node.declaration.is_none();
         }
-        let Some(declared) = &self.declared else { return };
-        if values.iter().any(|node| !declared.contains_key(&node.node)) {
+        if self.declared.is_none() {
+            return;
+        }
+        if has_undeclared {
             self.raise(QualityFlag::UndeclaredNode, now);
         }
-        if is_newest && let Some(conserved) = self.is_conserved(values) {
+        if is_newest && let Some(conserved) = self.is_conserved() {
             self.set(QualityFlag::NotConserved, !conserved, now);
         }
     }
 
-    /// Whether a sample's nodes sum to about zero. A sample that leaves a declared node out that has been
-    /// measured before, or a home without a grid node, does not show it.
-    fn is_conserved(&self, values: &[NodeReading]) -> Option<bool> {
-        let declared = self.declared.as_ref()?;
-        let is_whole = self.nodes.iter().all(|known| {
-            known.latest.watts.is_none()
-                || !declared.contains_key(&known.latest.node)
-                || values.iter().any(|node| node.node == known.latest.node && node.watts.is_some())
-        });
+    /// Whether the nodes sum to about zero in the newest sample. A sample that leaves a declared node out
+    /// that has been measured before, or a home without a grid node, does not show it.
+    fn is_conserved(&self) -> Option<bool> {
         let mut sum = Watts::ZERO;
         let mut gross = Watts::ZERO;
         let mut has_grid = false;
-        for node in values {
-            let (Some(declaration), Some(watts)) = (declared.get(&node.node), node.watts) else {
+        for node in &self.nodes {
+            let (Some(declaration), Some(watts)) = (&node.declaration, node.latest.watts) else {
                 continue;
             };
+            if node.power_in_sample != self.samples {
+                return None;
+            }
             has_grid |= declaration.kind == NodeKind::Grid;
             sum += watts;
             gross += watts.abs();
         }
         let tolerance = BALANCE_TOLERANCE.value().max(gross.value() * BALANCE_SHARE);
-        (is_whole && has_grid).then_some(sum.abs().value() <= tolerance)
+        has_grid.then_some(sum.abs().value() <= tolerance)
     }
 
     /// The record of a node, made where there is none.
     fn node(&mut self, node: NodeId, ts: Timestamp) -> &mut NodeRecord {
         let place = self.nodes.binary_search_by_key(&node, |known| known.latest.node);
         let index = place.unwrap_or_else(|gap| {
-            let latest = NodeReading::empty(node);
-            self.nodes.insert(gap, NodeRecord { latest, ts, wh_in: None, wh_out: None });
+            let declaration = self.declared.as_ref().and_then(|all| all.get(&node)).cloned();
+            let made = NodeRecord {
+                latest: NodeReading::empty(node),
+                ts,
+                declaration,
+                power_in_sample: 0,
+                wh_in: None,
+                wh_out: None,
+            };
+            self.nodes.insert(gap, made);
             gap
         });
         #[expect(clippy::indexing_slicing, reason = "found or inserted just now")]
@@ -445,8 +468,7 @@ impl HemRecord {
         if self.shown.is_none() {
             let mut sum = PowerSum::default();
             for node in &self.nodes {
-                let declared = self.declared.as_ref();
-                if let Some(declaration) = declared.and_then(|all| all.get(&node.latest.node)) {
+                if let Some(declaration) = &node.declaration {
                     sum.add_node(declaration, &node.latest);
                 }
             }
@@ -489,7 +511,6 @@ impl HemRecord {
         {
             return Arc::clone(shown);
         }
-        let declaration = |node| self.declared.as_ref().and_then(|all| all.get(&node)).cloned();
         let status = Arc::new(HemStatus {
             hem: self.hem.clone(),
             microgrid: self.microgrid.clone(),
@@ -504,7 +525,7 @@ impl HemRecord {
                 .map(|node| NodeStatus {
                     latest: node.latest,
                     ts: node.ts,
-                    declaration: declaration(node.latest.node),
+                    declaration: node.declaration.as_deref().cloned(),
                 })
                 .collect(),
             totals: self.sum.totals(),

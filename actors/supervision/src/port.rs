@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::{MailboxError, Message, Recipient};
+use tokio::sync::TryAcquireError;
 use tokio::time::timeout_at;
 
 use crate::ActorState;
@@ -172,10 +173,15 @@ where
     let too_late = || {
         if crashed() { AskError::Restarting } else { AskError::TimedOut }
     };
-    let Ok(turn) = timeout_at(by, node.questions.acquire()).await else {
-        return Err(too_late());
+    let _turn = match node.questions.try_acquire() {
+        Ok(turn) => turn,
+        Err(TryAcquireError::Closed) => return Err(AskError::Stopped),
+        Err(TryAcquireError::NoPermits) => match timeout_at(by, node.questions.acquire()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) => return Err(AskError::Stopped),
+            Err(_) => return Err(too_late()),
+        },
     };
-    let Ok(_turn) = turn else { return Err(AskError::Stopped) };
     match timeout_at(by, send()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) if crashed() || !node.is_over() => Err(AskError::Lost),
