@@ -8,7 +8,7 @@ pub(super) fn push_reading(out: &mut Vec<u8>, seq: u64, ts_ms: i64, nodes: &[Nod
     out.extend_from_slice(br#"{"type":"reading","seq":"#);
     push_whole(out, seq);
     out.extend_from_slice(br#","ts":"#);
-    push_fixed(out, ts_ms, 0);
+    push_whole(out, u64::try_from(ts_ms).unwrap_or(0));
     out.extend_from_slice(br#","nodes":["#);
     for (place, node) in nodes.iter().enumerate() {
         if place > 0 {
@@ -22,20 +22,14 @@ pub(super) fn push_reading(out: &mut Vec<u8>, seq: u64, ts_ms: i64, nodes: &[Nod
 fn push_node(out: &mut Vec<u8>, node: &NodeReading) {
     out.extend_from_slice(br#"{"node":"#);
     push_whole(out, u64::from(node.node.0));
-    let mut field = |name: &[u8], value: Option<f64>, decimals| {
-        if let Some(value) = value {
-            out.extend_from_slice(name);
-            push_decimal(out, value, decimals);
-        }
-    };
-    field(br#","watts":"#, node.watts.map(|watts| watts.0), 1);
-    field(br#","volts":"#, node.volts.map(|volts| volts.0), 1);
-    field(br#","amps":"#, node.amps.map(|amps| amps.0), 2);
-    field(br#","vars":"#, node.vars.map(|vars| vars.0), 1);
-    field(br#","hertz":"#, node.hertz.map(|hertz| hertz.0), 3);
-    field(br#","wh_in":"#, node.wh_in.map(|energy| energy.0), 2);
-    field(br#","wh_out":"#, node.wh_out.map(|energy| energy.0), 2);
-    field(br#","soc":"#, node.soc.map(|share| share.0), 4);
+    push_field::<10>(out, br#","watts":"#, node.watts.map(|watts| watts.0));
+    push_field::<10>(out, br#","volts":"#, node.volts.map(|volts| volts.0));
+    push_field::<100>(out, br#","amps":"#, node.amps.map(|amps| amps.0));
+    push_field::<10>(out, br#","vars":"#, node.vars.map(|vars| vars.0));
+    push_field::<1_000>(out, br#","hertz":"#, node.hertz.map(|hertz| hertz.0));
+    push_field::<100>(out, br#","wh_in":"#, node.wh_in.map(|energy| energy.0));
+    push_field::<100>(out, br#","wh_out":"#, node.wh_out.map(|energy| energy.0));
+    push_field::<10_000>(out, br#","soc":"#, node.soc.map(|share| share.0));
     match node.on {
         Some(true) => out.extend_from_slice(br#","on":true"#),
         Some(false) => out.extend_from_slice(br#","on":false"#),
@@ -44,54 +38,71 @@ fn push_node(out: &mut Vec<u8>, node: &NodeReading) {
     out.push(b'}');
 }
 
-fn push_decimal(out: &mut Vec<u8>, value: f64, decimals: usize) {
-    const SCALES: [f64; 5] = [1.0, 10.0, 100.0, 1_000.0, 10_000.0];
-    let scaled = (value * SCALES.get(decimals).copied().unwrap_or(1.0)).round();
-    #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and meters stay below")]
-    let whole = scaled as i64;
-    push_fixed(out, whole, decimals);
+fn push_field<const SCALE: u32>(out: &mut Vec<u8>, name: &[u8], value: Option<f64>) {
+    if let Some(value) = value {
+        out.extend_from_slice(name);
+        push_decimal::<SCALE>(out, value);
+    }
 }
 
-/// Appends a whole number with so many of its digits behind the point; trailing zeros are left out.
-fn push_fixed(out: &mut Vec<u8>, number: i64, mut decimals: usize) {
-    if number < 0 {
+/// Appends a number in steps of one part in `SCALE`, a power of ten up to 10,000.
+fn push_decimal<const SCALE: u32>(out: &mut Vec<u8>, value: f64) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast saturates, and meters stay below"
+    )]
+    let size = (value.abs() * f64::from(SCALE) + 0.5) as u64;
+    if value < 0.0 && size > 0 {
         out.push(b'-');
     }
-    let mut size = number.unsigned_abs();
-    while decimals > 0 && size.is_multiple_of(10) {
-        size /= 10;
-        decimals -= 1;
-    }
-    if decimals == 0 {
-        push_whole(out, size);
+    push_whole(out, size / u64::from(SCALE));
+    let mut behind = u32::try_from(size % u64::from(SCALE)).unwrap_or(0);
+    if behind == 0 {
         return;
     }
-    let point = 10_u64.pow(u32::try_from(decimals).unwrap_or(0));
-    push_whole(out, size / point);
     out.push(b'.');
-    let mut behind = size % point + point;
-    let mut digits = [b'0'; 20];
-    let mut used = 0;
-    while behind > 1 {
-        if let Some(digit) = digits.get_mut(used) {
-            *digit = b'0' + u8::try_from(behind % 10).unwrap_or(0);
+    // Digit by digit until only zeros are left, each division by a constant.
+    if SCALE >= 10_000 {
+        push_digit(out, behind / 1_000);
+        behind %= 1_000;
+        if behind == 0 {
+            return;
         }
-        used += 1;
-        behind /= 10;
     }
-    out.extend(digits.iter().take(decimals.min(used)).rev());
+    if SCALE >= 1_000 {
+        push_digit(out, behind / 100);
+        behind %= 100;
+        if behind == 0 {
+            return;
+        }
+    }
+    if SCALE >= 100 {
+        push_digit(out, behind / 10);
+        behind %= 10;
+        if behind == 0 {
+            return;
+        }
+    }
+    push_digit(out, behind);
+}
+
+fn push_digit(out: &mut Vec<u8>, digit: u32) {
+    out.push(b'0' + u8::try_from(digit).unwrap_or(0));
 }
 
 fn push_whole(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        out.push(b'0' + u8::try_from(number).unwrap_or(0));
+        return;
+    }
     let mut digits = [b'0'; 20];
     let mut start = digits.len();
-    loop {
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
         start -= 1;
-        if let Some(digit) = digits.get_mut(start) {
-            *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        }
         number /= 10;
-        if number == 0 || start == 0 {
+        if number == 0 {
             break;
         }
     }
@@ -109,13 +120,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_reads_back_as_itself(number in -10_000_000_000_i64..10_000_000_000, decimals in 0_usize..5) {
-            let value = number as f64 / 10_f64.powi(i32::try_from(decimals).unwrap());
-            let mut out = Vec::new();
-            push_decimal(&mut out, value, decimals);
-            let text = String::from_utf8(out).unwrap();
-            prop_assert_eq!(text.parse::<f64>().unwrap(), value, "{}", text);
-            prop_assert!(serde_json::from_str::<f64>(&text).is_ok());
+        fn a_number_reads_back_as_itself(steps in -10_000_000_000_i64..10_000_000_000) {
+            let written = [
+                (10.0, push_decimal::<10> as fn(&mut Vec<u8>, f64)),
+                (100.0, push_decimal::<100>),
+                (1_000.0, push_decimal::<1_000>),
+                (10_000.0, push_decimal::<10_000>),
+            ];
+            for (scale, push) in written {
+                for value in [steps as f64 / scale, (steps % 1_000) as f64 / scale] {
+                    let mut out = Vec::new();
+                    push(&mut out, value);
+                    let text = String::from_utf8(out).unwrap();
+                    prop_assert_eq!(text.parse::<f64>().unwrap(), value, "{}", text);
+                    prop_assert!(serde_json::from_str::<f64>(&text).is_ok(), "{}", text);
+                }
+            }
         }
     }
 

@@ -40,7 +40,8 @@ pub enum Rate {
 /// Which moments the readings are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// When they are sent.
+    /// When they are sent. The homes live a second for each reading all the same, so that what is
+    /// stored has the variety of a reading a second.
     Present,
     /// From so far back on, so far apart: a history to load.
     Past {
@@ -391,15 +392,18 @@ impl Sender {
     ) {
         let present = (self.clock)();
         for _ in 0..count {
+            let lived = self.next_moment;
             let moment = match self.times {
-                Times::Present => present,
+                Times::Present => {
+                    self.next_moment = lived.plus(Duration::from_secs(1));
+                    present
+                }
                 Times::Past { step, .. } => {
-                    let moment = self.next_moment;
-                    self.next_moment = moment.plus(step).min(present);
-                    moment
+                    self.next_moment = lived.plus(step).min(present);
+                    lived
                 }
             };
-            self.home.sample_into(moment, readings);
+            self.home.sample_into(lived, readings);
             push_reading(lines, flight.next, moment.as_millis(), readings);
             flight.next += 1;
         }

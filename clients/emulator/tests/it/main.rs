@@ -1,4 +1,11 @@
 //! The emulator's tests, one binary.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+mod fleet;
 mod physics;
+mod stand_in_cloud;
