@@ -14,82 +14,22 @@ use memcloud_domain::messages::{
     GetRoster, HemChanged, HemRemoved, JobChanged, JobRemoved, JobReport, JobReported, ListJobsOf,
     MicrogridChanged, ReadingsCommitted, RecordJobState, Unavailable,
 };
-use memcloud_domain::{HemId, JobId, JobRecord, JobState, MicrogridId, NodeDeclaration, Timestamp};
+use memcloud_domain::{HemId, JobId, JobRecord, JobState, NodeDeclaration, Timestamp};
 use memcloud_supervision::{
-    AskError, Backoff, Child, ChildExited, ChildSpec, ExitReason, GivingUp, Observe, Port,
-    RestartPolicy, Scope, supervised,
+    AskError, Backoff, Child, ChildExited, ChildSpec, ExitReason, GivingUp, Observe, RestartPolicy,
+    Scope, supervised,
 };
-use memcloud_worker::{
-    AppCatalogue, DrainJob, GetProgress, JobAssembly, JobLimits, ReadingsMissed, Roster,
-    StepThreads, WorkerJob, WorkerPorts,
-};
+use memcloud_worker::{DrainJob, GetProgress, JobAssembly, ReadingsMissed, Roster, WorkerJob};
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::assembly::MicrogridAssembly;
 use crate::jobs::{Effect, Jobs};
 use crate::{
     AssignJob, GetJob, HappenedInMicrogrid, JobStanding, ListJobs, MicrogridBus, MicrogridError,
     RemoveJob, StartJob, StopJob,
 };
-
-/// Whom a supervisor and its workers ask and tell.
-#[derive(Debug, Clone)]
-pub struct MicrogridPorts {
-    /// Whom its workers ask and tell.
-    pub worker: WorkerPorts,
-    /// Its jobs as they are kept.
-    pub jobs: Port<ListJobsOf>,
-    /// Its homes.
-    pub roster: Port<GetRoster>,
-    /// Who records how its jobs stand.
-    pub states: Port<RecordJobState>,
-}
-
-/// A supervisor's bounds and times.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MicrogridLimits {
-    /// Jobs that may be kept for a microgrid.
-    pub jobs: usize,
-    /// Messages that may wait for the supervisor.
-    pub mailbox: usize,
-    /// How often the store is asked for jobs and homes, in case a change was lost.
-    pub refresh_every: Duration,
-    /// How long a job may take to save and stop.
-    pub drain_deadline: Duration,
-    /// How long a question to a store may take.
-    pub ask_deadline: Duration,
-    /// The bounds of each job.
-    pub job: JobLimits,
-}
-
-impl Default for MicrogridLimits {
-    fn default() -> Self {
-        Self {
-            jobs: 64,
-            mailbox: 1_024,
-            refresh_every: Duration::from_secs(60),
-            drain_deadline: Duration::from_secs(10),
-            ask_deadline: Duration::from_secs(10),
-            job: JobLimits::default(),
-        }
-    }
-}
-
-/// All that a supervisor is made of.
-#[derive(Debug, Clone)]
-pub struct MicrogridAssembly {
-    /// Which microgrid.
-    pub microgrid: MicrogridId,
-    /// Whom it asks and tells.
-    pub ports: MicrogridPorts,
-    /// The apps that can be run.
-    pub catalogue: Arc<AppCatalogue>,
-    /// Where their steps run.
-    pub threads: StepThreads,
-    /// Its bounds.
-    pub limits: MicrogridLimits,
-}
 
 /// Supervises one microgrid.
 #[derive(Debug)]

@@ -2,12 +2,13 @@
 //! taken once, in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use memcloud_bus::CommittedBatch;
 use memcloud_domain::messages::{HemBatch, HemMark};
 use memcloud_domain::{Epoch, HemId, Seq};
-use memcloud_worker::JobLimits;
 use memcloud_worker::intake::Intake;
+use memcloud_worker::{JobLimits, Roster};
 use proptest::prelude::*;
 
 use crate::support::{entry, hem, limits, roster};
@@ -51,6 +52,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 /// The store, the bus and one job.
 struct World {
     limits: JobLimits,
+    roster: Arc<Roster>,
     stored: BTreeMap<HemId, Vec<u64>>,
     marks: BTreeMap<HemId, u64>,
     published: Vec<HemBatch>,
@@ -90,7 +92,7 @@ impl World {
     }
 
     fn apply(&mut self, happening: Happening) {
-        let roster = roster("UTC", &HEMS);
+        let roster = Arc::clone(&self.roster);
         match happening {
             Happening::Commit { hem: index, count, jump, is_published } => {
                 let hem = hem(HEMS[index]);
@@ -147,7 +149,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn every_stored_entry_is_seen_once_and_in_order(
         happenings in prop::collection::vec(happening(), 0..120),
@@ -158,6 +160,7 @@ proptest! {
         let limits = JobLimits { backlog, page, step_entries, ..limits() };
         let mut world = World {
             limits,
+            roster: roster("UTC", &HEMS),
             stored: BTreeMap::new(),
             marks: BTreeMap::new(),
             published: Vec::new(),
@@ -182,7 +185,7 @@ proptest! {
             }
         }
         prop_assert_eq!(&world.seen, &world.stored);
-        prop_assert_eq!(world.intake.behind(&roster("UTC", &HEMS)), 0);
+        prop_assert_eq!(world.intake.behind(&world.roster), 0);
     }
 }
 
