@@ -26,9 +26,9 @@ pub enum KeysError {
         path: PathBuf,
     },
     /// A file or folder cannot be read or written.
-    #[error("cannot {doing} {}", path.display())]
+    #[error("cannot {doing} {}{}", path.display(), advice(doing))]
     Io {
-        /// What was tried: `write`, `read`, `create`.
+        /// What was tried: `write`, `read`, `create the folder`.
         doing: &'static str,
         /// Which file.
         path: PathBuf,
@@ -168,6 +168,12 @@ pub fn sign_hem(dir: &Path, hem: &HemId, out: &Path) -> Result<SignedHem, KeysEr
     Ok(signed)
 }
 
+const READ: &str = "read";
+
+fn advice(doing: &str) -> &'static str {
+    if doing == READ { "; `memcloud keys` makes the keys folder" } else { "" }
+}
+
 const AUTHORITY_DAYS: u64 = 3_652;
 /// Clients on phones and desktops refuse servers' certificates that last longer than 825 days.
 const SERVER_DAYS: u64 = 730;
@@ -254,7 +260,7 @@ fn create_folder(dir: &Path) -> Result<(), KeysError> {
 
 fn read(path: &Path) -> Result<String, KeysError> {
     std::fs::read_to_string(path).map_err(|source| KeysError::Io {
-        doing: "read (run `memcloud keys` to make the keys folder)",
+        doing: READ,
         path: path.to_owned(),
         source,
     })

@@ -31,7 +31,7 @@ pub struct HemConfig {
     /// TLS handshakes at a time. A slot is taken at a connection's first byte; while there is none,
     /// no connection is accepted.
     pub max_handshakes: usize,
-    /// From the connection to the end of the handshake.
+    /// From the connection to its first byte, and again for the handshake once it has a slot.
     pub handshake_timeout: Duration,
     /// From the end of the handshake to a whole `hello`.
     pub hello_timeout: Duration,

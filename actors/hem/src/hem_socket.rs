@@ -15,6 +15,7 @@ use actix_tls::accept::TlsError;
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use memcloud_supervision::{Observe, Port, Scope, supervised};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::admission::Place;
 use crate::conversation::Conversation;
@@ -187,50 +188,55 @@ impl ActorFuture<HemSocket> for Drive {
     }
 }
 
-/// Waits for the first byte, then for a slot, then shakes hands; all within the time-out.
+/// Waits for the first byte, then for a slot, then shakes hands; each has a time-out of its own, so that
+/// who waits for a slot loses nothing of its time for the handshake.
 async fn shake_hands(
     shared: Arc<Shared>,
     stream: StdTcpStream,
     peer: SocketAddr,
 ) -> Option<TlsStream<TcpStream>> {
-    let timeout = shared.config().handshake_timeout;
-    let metrics = Arc::clone(shared.metrics());
-    let handshake = async {
-        let stream = TcpStream::from_std(stream)?;
-        // A connection that says nothing takes no slot; one that only knocks is no failure.
-        if stream.peek(&mut [0]).await? == 0 {
-            return Ok(None);
-        }
-        let Ok(_slot) = shared.handshakes.acquire().await else { return Ok(None) };
-        let _counted = Handshaking::begin(&shared);
-        let mut acceptor = Acceptor::clone(&shared.acceptor.load());
-        acceptor.set_handshake_timeout(timeout);
-        let service = ServiceFactory::<TcpStream>::new_service(&acceptor, ()).await;
-        let Ok(service) = service else { return Ok(None) };
-        match service.call(stream).await {
-            Ok(stream) => Ok(Some(stream)),
-            Err(TlsError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
-            Err(TlsError::Tls(error)) => Err(error),
-            Err(TlsError::Service(never)) => match never {},
-        }
-    };
-    let error = match tokio::time::timeout(timeout, handshake).await {
-        Ok(Ok(stream)) => {
+    let error = match try_to_shake_hands(&shared, stream).await {
+        Ok(stream) => {
             if stream.is_some() {
-                metrics.handshakes_done.increment();
+                shared.metrics().handshakes_done.increment();
             }
             return stream;
         }
-        Ok(Err(error)) => error,
-        Err(_) => io::ErrorKind::TimedOut.into(),
+        Err(error) => error,
     };
     if error.kind() == io::ErrorKind::TimedOut {
-        metrics.handshakes_timed_out.increment();
+        shared.metrics().handshakes_timed_out.increment();
     } else {
-        metrics.handshakes_failed.increment();
+        shared.metrics().handshakes_failed.increment();
     }
     log::debug!(peer = peer.to_string().as_str(), error = error.to_string().as_str(); "a TLS handshake failed");
     None
+}
+
+async fn try_to_shake_hands(
+    shared: &Shared,
+    stream: StdTcpStream,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let limit = shared.config().handshake_timeout;
+    let stream = TcpStream::from_std(stream)?;
+    // A connection that says nothing takes no slot; one that only knocks is no failure.
+    if timeout(limit, stream.peek(&mut [0])).await?? == 0 {
+        return Ok(None);
+    }
+    // Whoever holds the slots now has given them back by then.
+    let slot = timeout(limit * 2, shared.handshakes.acquire()).await?;
+    let Ok(_slot) = slot else { return Ok(None) };
+    let _counted = Handshaking::begin(shared);
+    let mut acceptor = Acceptor::clone(&shared.acceptor.load());
+    acceptor.set_handshake_timeout(limit);
+    let service = ServiceFactory::<TcpStream>::new_service(&acceptor, ()).await;
+    let Ok(service) = service else { return Ok(None) };
+    match service.call(stream).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(TlsError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+        Err(TlsError::Tls(error)) => Err(error),
+        Err(TlsError::Service(never)) => match never {},
+    }
 }
 
 /// Counts a handshake while it goes on.

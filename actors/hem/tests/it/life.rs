@@ -100,11 +100,11 @@ async fn a_hem_whose_key_is_revoked_is_cut_off() {
 
 #[actix_rt::test]
 async fn a_silent_hem_goes_offline_and_one_that_pings_stays() {
-    let house = House::start(|config| config.heartbeat = Duration::from_millis(150));
+    let house = House::start(|config| config.heartbeat = Duration::from_millis(500));
     let (mut silent, _) = house.welcome("silent").await;
     let (mut awake, _) = house.welcome("awake").await;
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
         awake.say(r#"{"type":"ping"}"#).await;
         assert_eq!(awake.hear().await, Some(CloudFrame::Pong));
     }
@@ -138,7 +138,7 @@ async fn at_a_shutdown_every_hem_is_told_when_to_come_back() {
     };
     let (left, times) = tokio::join!(house.unit.close(PATIENCE), hear_all);
     assert_eq!(left, 0);
-    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
     assert_eq!(times.len(), 20, "each at a moment of its own");
     assert!(*times.last().unwrap() > 5_000 && *times.last().unwrap() < 11_000);
     assert!(TcpStream::connect(house.address()).await.is_err(), "the port is given back");
@@ -153,5 +153,5 @@ async fn a_hem_that_never_reads_the_goodbye_holds_the_shutdown_up_only_for_a_mom
     let (_client, _) = house.welcome("home-1").await;
     let began = house.scope.clock().instant();
     assert_eq!(house.unit.close(PATIENCE).await, 0);
-    assert!(began.elapsed() < Duration::from_millis(1_600), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
 }
