@@ -123,9 +123,15 @@ impl Cloud {
         let zones = ZoneKeeper::start(scope, historian.port());
         followers.microgrid_changed(zones.port());
 
-        let status = start_status(scope, configuration, historian.port(), publisher.port());
+        let status = start_status(
+            scope,
+            configuration,
+            historian.port(),
+            registrar.port(),
+            publisher.port(),
+        );
         StatusFeed::start(scope, &bus, status.port());
-        followers.hem_removed(status.port());
+        followers.hem_changed(status.port()).hem_removed(status.port());
 
         let cmo = ChiefMicrogridOperator::start(
             scope,
@@ -141,7 +147,7 @@ impl Cloud {
 
         let arbiters: Vec<Arbiter> =
             (0..configuration.hem.workers).map(|_| Arbiter::new()).collect();
-        let healthy = Arc::clone(&metrics);
+        let (kept_up, clock) = (Arc::clone(&metrics), scope.clock().clone());
         let hem = HemUnit::start(
             scope,
             hem_config(configuration, tls),
@@ -150,7 +156,7 @@ impl Cloud {
                 open_session: historian.port(),
                 store_entries: historian.port(),
                 close_session: historian.port(),
-                store_health: StoreHealth::new(move || healthy.waiting.get() < 10_000),
+                store_health: StoreHealth::new(move || kept_up.keeps_up(clock.instant())),
                 connected: vec![publisher.port(), status.port()],
                 disconnected: vec![publisher.port(), status.port()],
                 heard: vec![publisher.port(), status.port()],
@@ -424,6 +430,7 @@ fn start_status(
     scope: &Scope,
     configuration: &Configuration,
     historian: Port<memcloud_domain::messages::GetLatestReading>,
+    rosters: Port<memcloud_domain::messages::GetRoster>,
     told: Port<memcloud_domain::messages::HemStatusChanged>,
 ) -> Child<StatusMonitor> {
     let settings = StatusSettings {
@@ -433,6 +440,7 @@ fn start_status(
     let spec = ChildSpec::new("status").policy(RestartPolicy::permanent()).mailbox(8_192);
     scope.supervise(spec, move |own| {
         StatusMonitor::new(own, settings.clone(), historian.clone(), vec![told.clone()])
+            .with_rosters(rosters.clone())
     })
 }
 

@@ -1,6 +1,9 @@
 //! Real faults: the process killed under load, the store locked by someone else. And counts.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -157,16 +160,7 @@ async fn while_the_store_is_locked_acks_wait_ready_says_why_and_it_recovers_by_i
         home.sample(now_ms() + second, 100.0, 0.0, 2.0 + second as f64);
     }
     let admin = Caller::admin(&cloud);
-    let mut tries = 0;
-    let why = loop {
-        let ready = admin.get("/health/ready").await;
-        if ready.status == 503 {
-            break ready.text;
-        }
-        tries += 1;
-        assert!(tries < 300, "it is ready although its store is locked");
-        actix_rt::time::sleep(Duration::from_millis(100)).await;
-    };
+    let why = unready(&admin).await;
     assert!(why.contains("iot store") && why.contains("lock"), "{why}");
     assert_eq!(home.hem.counters().acknowledged, 1);
     assert_eq!(home.ended(), Vec::<String>::new(), "the home stays connected");
@@ -175,11 +169,109 @@ async fn while_the_store_is_locked_acks_wait_ready_says_why_and_it_recovers_by_i
     drop(lock);
     until("all is acknowledged once the lock is gone", || home.hem.counters().acknowledged == 11)
         .await;
-    let mut tries = 0;
-    while admin.get("/health/ready").await.status != 200 {
-        tries += 1;
-        assert!(tries < 300, "it does not become ready again");
+    ready_again(&admin).await;
+    assert_eq!(home.ended(), Vec::<String>::new());
+}
+
+/// Waits until the cloud is not ready, and answers what it says of that.
+async fn unready(admin: &Caller<'_>) -> String {
+    for _ in 0..300 {
+        let ready = admin.get("/health/ready").await;
+        if ready.status == 503 {
+            return ready.text;
+        }
         actix_rt::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(home.ended(), Vec::<String>::new());
+    panic!("it is ready although its store is away");
+}
+
+async fn ready_again(admin: &Caller<'_>) {
+    for _ in 0..300 {
+        if admin.get("/health/ready").await.status == 200 {
+            return;
+        }
+        actix_rt::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it does not become ready again");
+}
+
+/// A small disk of its own, which goes with this value.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&at).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at));
+        }
+        assert!(std::env::var_os("CI").is_none(), "CI must be able to mount a small disk");
+        println!("left out: mounting a small disk needs root");
+        None
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    /// Leaves not a byte free.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.ballast()).unwrap();
+        for size in [1 << 16, 1 << 12, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn relieve(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[actix_rt::test]
+async fn while_the_disk_is_full_acks_wait_ready_says_why_and_it_recovers_by_itself() {
+    let parent = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(parent.path().join("disk")) else { return };
+    let iot = format!("sqlite:{}", disk.0.join("iot.db").display());
+    let cloud = TestCloud::builder().set("iot_store.url", iot).start();
+    cloud.call_for_line(&["microgrid", "add", "valley"]);
+    let key = cloud.call_for_line(&["hem", "register", "home-1", "--microgrid", "valley"]);
+    let home = TestHome::connect(&cloud, "home-1", &key);
+    home.sample(now_ms(), 100.0, 0.0, 1.0);
+    until("the first reading is acknowledged", || home.hem.counters().acknowledged == 1).await;
+
+    disk.fill();
+    let admin = Caller::admin(&cloud);
+    // The log of the database has space of its own for a while; after that every commit fails.
+    let mut sent = 1;
+    let why = loop {
+        for _ in 0..200 {
+            home.sample(now_ms(), 100.0, 0.0, 2.0);
+            sent += 1;
+        }
+        actix_rt::time::sleep(Duration::from_millis(100)).await;
+        let ready = admin.get("/health/ready").await;
+        if ready.status == 503 {
+            break ready.text;
+        }
+        assert!(sent < 60_000, "it is ready although its disk is full");
+    };
+    assert!(why.contains("iot store") && why.contains("full"), "{why}");
+    assert_eq!(home.ended(), Vec::<String>::new(), "the home stays connected");
+    let acknowledged = home.hem.counters().acknowledged;
+    assert!(acknowledged < sent);
+
+    disk.relieve();
+    until("all is acknowledged once there is space", || home.hem.counters().acknowledged == sent)
+        .await;
+    ready_again(&admin).await;
+    let csv =
+        admin.send("GET", "/api/v1/hems/home-1/readings", &[("accept", "text/csv")], None).await;
+    assert_eq!(csv.text.lines().count() as u64, 1 + sent * 3, "each reading is there once");
 }

@@ -55,8 +55,7 @@ async fn a_home_is_heard_over_a_websocket() {
     let (cloud, key) = cloud_with_a_home(TestCloud::start());
     let mut socket = listen(&cloud, "?microgrid=valley").await;
     let home = TestHome::connect(&cloud, "home-1", &key);
-    let online =
-        hear(&mut socket, |said| said["type"] == "status" && said["online"] == true).await;
+    let online = hear(&mut socket, |said| said["type"] == "status" && said["online"] == true).await;
     assert_eq!(online["hem"], "home-1");
     let seq = home.sample(now_ms(), 750.0, 250.0, 1.0);
     let reading = hear(&mut socket, |said| said["type"] == "reading").await;
@@ -67,8 +66,7 @@ async fn a_home_is_heard_over_a_websocket() {
 
 #[actix_rt::test]
 async fn a_listener_that_does_not_read_loses_updates_and_slows_nobody() {
-    let (cloud, key) =
-        cloud_with_a_home(TestCloud::builder().set("http.live_queue", 64).start());
+    let (cloud, key) = cloud_with_a_home(TestCloud::builder().set("http.live_queue", 64).start());
     let mut lazy = std::net::TcpStream::connect(cloud.http).unwrap();
     write!(
         lazy,
@@ -145,7 +143,11 @@ async fn health_and_metrics_can_have_an_address_of_their_own() {
     let caller = Caller::admin(&cloud);
     for path in ["/health/live", "/health/ready", "/metrics"] {
         let hidden = caller.get(path).await;
-        assert_eq!((hidden.status, &hidden.json()["code"]), (404, &json!("no-such-path")), "{path}");
+        assert_eq!(
+            (hidden.status, &hidden.json()["code"]),
+            (404, &json!("no-such-path")),
+            "{path}"
+        );
         let shown = awc::Client::default().get(format!("http://{admin}{path}")).send().await;
         assert_eq!(shown.unwrap().status(), 200, "{path}");
     }

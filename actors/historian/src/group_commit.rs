@@ -397,6 +397,7 @@ impl GroupCommit {
             if !is_due {
                 return;
             }
+            self.metrics.commit_began(now);
             (Arc::new(self.gather(now)), false)
         };
         // The barrier: sessions open after all that was handed over before they were asked for.
@@ -463,7 +464,10 @@ impl GroupCommit {
     ) {
         let Some(flight) = self.in_flight.take() else { return };
         match report.committed {
-            Ok(outcomes) => self.settle(flight.batch, outcomes, took, at, effects),
+            Ok(outcomes) => {
+                self.metrics.commit_ended();
+                self.settle(flight.batch, outcomes, took, at, effects);
+            }
             Err(error) => {
                 self.metrics.failed_commits.increment();
                 let may_pass = error.is_temporary() || flight.isolated;
@@ -606,9 +610,13 @@ impl Drop for GroupCommit {
         self.metrics.dropped.add(self.waiting());
         self.metrics.waiting.set(0);
         self.metrics.sessions.set(0);
+        self.metrics.commit_ended();
     }
 }
 
 fn shutting_down() -> Unavailable {
     Unavailable { what: IOT_STORE, reason: "the historian is shutting down".to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

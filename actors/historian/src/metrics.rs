@@ -4,7 +4,10 @@
 //! a lost reading.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A counter, or a gauge where its doc line says so.
 #[derive(Debug, Default)]
@@ -86,6 +89,10 @@ impl Histogram {
     }
 }
 
+/// A commit that takes longer says that the store does not keep up.
+const LONG_COMMIT: Duration = Duration::from_secs(5);
+/// So do more waiting entries than two large commits hold.
+const MUCH_WAITING: u64 = 10_000;
 /// Bounds of commit sizes, entries.
 const SIZES: &[u64] = &[1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 /// Bounds of durations, microseconds.
@@ -136,6 +143,29 @@ pub struct HistorianMetrics {
     pub deleted: Count,
     /// Steps of upkeep that failed.
     pub failed_upkeep: Count,
+    /// When the commit began that is not through yet, its retries included.
+    commit_began: Mutex<Option<Instant>>,
+}
+
+impl HistorianMetrics {
+    /// Whether the store takes what it is given about as fast as it comes: no commit (its retries
+    /// included) takes long, and no more waits than the next two commits hold. While it does not,
+    /// acknowledgements are late through no fault of a HEM or its connection.
+    #[must_use]
+    pub fn keeps_up(&self, now: Instant) -> bool {
+        let began = *self.commit_began.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_prompt =
+            began.is_none_or(|began| now.saturating_duration_since(began) < LONG_COMMIT);
+        is_prompt && self.waiting.get() <= MUCH_WAITING
+    }
+
+    pub(crate) fn commit_began(&self, now: Instant) {
+        *self.commit_began.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    pub(crate) fn commit_ended(&self) {
+        *self.commit_began.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Default for HistorianMetrics {
@@ -160,6 +190,7 @@ impl Default for HistorianMetrics {
             sealed: Count::default(),
             deleted: Count::default(),
             failed_upkeep: Count::default(),
+            commit_began: Mutex::new(None),
         }
     }
 }

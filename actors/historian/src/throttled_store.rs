@@ -1,8 +1,8 @@
 //! A store that is slower than the one it wraps, or away: for measuring and testing what overload
 //! and outages do to everything before it. Not for production.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -16,7 +16,8 @@ use memcloud_store::telemetry::{
     Upkeep, UpkeepTask,
 };
 
-/// A store that writes at most so many rows a second, and that can be sent away.
+/// A store that writes at most so many rows a second, that can be sent away, and that can be made to
+/// reject a HEM.
 ///
 /// A commit sleeps on its blocking thread for as long as its rows take at that rate, after the real
 /// commit. With a rate of 0 nothing is slowed.
@@ -25,13 +26,14 @@ pub struct ThrottledStore<S> {
     inner: S,
     rows_per_second: AtomicU64,
     away: Mutex<Option<String>>,
+    rejected: Mutex<Option<HemId>>,
 }
 
 impl<S: TelemetryStore> ThrottledStore<S> {
     /// Wraps a store.
     pub fn new(inner: S, rows_per_second: u64) -> Self {
         let rows_per_second = AtomicU64::new(rows_per_second);
-        Self { inner, rows_per_second, away: Mutex::new(None) }
+        Self { inner, rows_per_second, away: Mutex::new(None), rejected: Mutex::new(None) }
     }
 
     /// Changes the rate; 0 is unlimited.
@@ -41,13 +43,17 @@ impl<S: TelemetryStore> ThrottledStore<S> {
 
     /// From now on every write fails as if the store were away, until it is told to come back.
     pub fn go_away(&self, reason: &str) {
-        *self.away.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Some(reason.to_owned());
+        *lock(&self.away) = Some(reason.to_owned());
     }
 
     /// Ends [`ThrottledStore::go_away`].
     pub fn come_back(&self) {
-        *self.away.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *lock(&self.away) = None;
+    }
+
+    /// From now on every commit with entries of this HEM fails for a reason that does not pass.
+    pub fn reject(&self, hem: HemId) {
+        *lock(&self.rejected) = Some(hem);
     }
 
     /// The wrapped store.
@@ -56,7 +62,7 @@ impl<S: TelemetryStore> ThrottledStore<S> {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        let away = self.away.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let away = lock(&self.away);
         match away.as_ref() {
             None => Ok(()),
             Some(reason) => {
@@ -67,11 +73,14 @@ impl<S: TelemetryStore> ThrottledStore<S> {
 
     fn slow_down(&self, rows: usize) {
         let rate = self.rows_per_second.load(Ordering::Relaxed);
-        if rate > 0 {
-            let micros = (rows as u64).saturating_mul(1_000_000) / rate;
+        if let Some(micros) = (rows as u64).saturating_mul(1_000_000).checked_div(rate) {
             std::thread::sleep(Duration::from_micros(micros));
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<S: TelemetryStore> TelemetryStore for ThrottledStore<S> {
@@ -86,6 +95,10 @@ impl<S: TelemetryStore> TelemetryStore for ThrottledStore<S> {
         now: Timestamp,
     ) -> Result<Vec<CommitOutcome>, StoreError> {
         self.check()?;
+        if batch.iter().any(|element| lock(&self.rejected).as_ref() == Some(&element.hem)) {
+            let reason = "a fault that was asked for".to_owned();
+            return Err(StoreError::Conflict { what: "entries", reason });
+        }
         let outcomes = self.inner.commit(batch, now)?;
         self.slow_down(batch.iter().map(|element| element.entries.len()).sum());
         Ok(outcomes)
