@@ -99,6 +99,13 @@ fn is_json(content_type: &str) -> bool {
 
 fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<Body<T>> {
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    // Serde would read a list as the fields in their order, which no document allows.
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::new(
+            ErrorCode::BadBody,
+            "the body must be a JSON object, not a list",
+        ));
+    }
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         ApiError::new(ErrorCode::BadBody, located(&error.path().to_string(), error.inner()))
@@ -153,10 +160,14 @@ mod tests {
         assert!(wrong(r#"{"id":"a"}"#).contains("`microgrid`"));
         assert!(wrong(r#"{"id":"a","microgrid":"m","nam":"x"}"#).contains("`nam`"));
         assert!(wrong("").contains("missing field"));
+        assert!(wrong(r#" ["a","m"]"#).contains("must be a JSON object"));
         assert!(wrong(r#"{"id":"a","microgrid":"m"} x"#).contains("trailing"));
         let nested = r#"{"id":"a","name":"n","limits":{"import_watts":"much"}}"#;
         let error = detail(parse_body::<NewMicrogrid>(nested.as_bytes()));
         assert!(error.starts_with("limits.import_watts: "), "{error}");
+        let listed = r#"{"id":"a","name":"n","limits":[1,2]}"#;
+        let error = detail(parse_body::<NewMicrogrid>(listed.as_bytes()));
+        assert!(error.starts_with("limits: "), "{error}");
     }
 
     #[test]

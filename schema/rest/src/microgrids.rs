@@ -1,8 +1,11 @@
 //! Microgrids and their enrolment tokens.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use memcloud_domain::{MicrogridId, PowerTotals, Secret, StateOfCharge, Watts};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 #[cfg(feature = "openapi")]
 use crate::schemas;
@@ -45,18 +48,50 @@ impl From<PowerTotals> for Totals {
 }
 
 /// What a microgrid's connection bears. An absent limit is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct MicrogridLimits {
     /// The most that it may import, W.
-    #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, maximum = 1e12))]
     pub import_watts: Option<Watts>,
     /// The most that it may export, W.
-    #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, maximum = 1e12))]
     pub export_watts: Option<Watts>,
+}
+
+/// By hand, since what serde derives would take a list of the two as well.
+impl<'de> Deserialize<'de> for MicrogridLimits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "snake_case")]
+        enum Field {
+            ImportWatts,
+            ExportWatts,
+        }
+
+        struct Limits;
+
+        impl<'de> Visitor<'de> for Limits {
+            type Value = MicrogridLimits;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object with import_watts and export_watts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut limits = MicrogridLimits::default();
+                while let Some(field) = map.next_key()? {
+                    match field {
+                        Field::ImportWatts => limits.import_watts = map.next_value()?,
+                        Field::ExportWatts => limits.export_watts = map.next_value()?,
+                    }
+                }
+                Ok(limits)
+            }
+        }
+
+        deserializer.deserialize_map(Limits)
+    }
 }
 
 /// A microgrid, with its live totals.

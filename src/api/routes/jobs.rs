@@ -220,6 +220,22 @@ fn number(text: &str) -> ApiResult<u64> {
     text.parse().map_err(|_| ApiError::new(ErrorCode::BadCursor, "after: this is no cursor"))
 }
 
+/// A kind or subject to look for.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Label(String);
+
+impl TryFrom<String> for Label {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.chars().count() {
+            0..=200 => Ok(Self(text)),
+            length => Err(format!("{length} characters are more than the 200 that there may be")),
+        }
+    }
+}
+
 /// Which results.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -233,10 +249,10 @@ pub(super) struct ResultsQuery {
     to: Option<Moment>,
     /// Only of this kind, e.g. `energy-day`.
     #[param(value_type = String, max_length = 200, required = false)]
-    kind: Option<String>,
+    kind: Option<Label>,
     /// Only of this subject: a HEM's id, or `microgrid`.
     #[param(value_type = String, max_length = 200, required = false)]
-    subject: Option<String>,
+    subject: Option<Label>,
     /// At most so many items.
     #[serde(default)]
     #[param(value_type = u16, minimum = 1, maximum = 1000, default = 100, required = false)]
@@ -266,8 +282,8 @@ pub(super) async fn results(
         job: job.id.clone(),
         from: query.from.map(|moment| moment.0),
         to: query.to.map(|moment| moment.0),
-        kind: query.kind,
-        subject: query.subject,
+        kind: query.kind.map(|kind| kind.0),
+        subject: query.subject.map(|subject| subject.0),
         after,
         limit: query.limit.get(),
     };
