@@ -29,6 +29,9 @@ const TITLE: Color = Color::Indexed(24);
 /// The least height at which a chart takes nothing from the rest.
 const CHART_FROM_HEIGHT: u16 = 34;
 
+/// Below this, blank lines and what is least needed go, so that the homes stay.
+const ROOMY_FROM_HEIGHT: u16 = 24;
+
 /// What the screen remembers between two snapshots: how far the homes are scrolled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScreenView {
@@ -57,8 +60,9 @@ impl ScreenView {
     pub fn render(&mut self, frame: &mut Frame<'_>, snapshot: &DemoSnapshot) {
         let area = frame.area();
         let width = usize::from(area.width);
-        let jobs = job_lines(snapshot, width);
-        let foot = foot_lines(snapshot, width);
+        let roomy = area.height >= ROOMY_FROM_HEIGHT;
+        let jobs = job_lines(snapshot, width, roomy);
+        let foot = foot_lines(snapshot, width, roomy);
         let tall = area.height >= CHART_FROM_HEIGHT;
         // What is left when each home has its line goes to the chart, then to the messages.
         let fixed = 1 + 5 + 1 + jobs.len() + foot.len() + 3;
@@ -70,7 +74,7 @@ impl ScreenView {
         let [head, totals, chart, homes, jobs_area, messages_area, foot_area, keys] =
             Layout::vertical([
                 Constraint::Length(1),
-                Constraint::Length(rows(if area.height >= 20 { 5 } else { 4 })),
+                Constraint::Length(rows(if roomy { 5 } else { 4 })),
                 Constraint::Length(rows(chart)),
                 Constraint::Min(3),
                 Constraint::Length(rows(jobs.len())),
@@ -357,12 +361,15 @@ fn charge_colour(home: &HomeLine) -> Color {
     }
 }
 
-fn job_lines(snapshot: &DemoSnapshot, width: usize) -> Vec<Line<'static>> {
+fn job_lines(snapshot: &DemoSnapshot, width: usize, roomy: bool) -> Vec<Line<'static>> {
     if snapshot.jobs.is_empty() {
         return Vec::new();
     }
     let heading = Style::new().fg(QUIET).add_modifier(Modifier::UNDERLINED);
-    let mut lines = vec![Line::default(), Line::styled(format!(" {:<40}", "Jobs"), heading)];
+    let mut lines = vec![Line::styled(format!(" {:<40}", "Jobs"), heading)];
+    if roomy {
+        lines.insert(0, Line::default());
+    }
     lines.extend(snapshot.jobs.iter().map(|job| job_line(job, width)));
     lines
 }
@@ -403,7 +410,7 @@ fn message_lines(snapshot: &DemoSnapshot, width: usize, room: usize) -> Vec<Line
 }
 
 /// What came in, and where to reach the cloud.
-fn foot_lines(snapshot: &DemoSnapshot, width: usize) -> Vec<Line<'static>> {
+fn foot_lines(snapshot: &DemoSnapshot, width: usize, roomy: bool) -> Vec<Line<'static>> {
     let ingest = &snapshot.ingest;
     let mut came_in = vec![
         Span::styled(
@@ -416,7 +423,10 @@ fn foot_lines(snapshot: &DemoSnapshot, width: usize) -> Vec<Line<'static>> {
     if ingest.refused > 0 {
         came_in.push(Span::styled(format!(", {} refused", count(ingest.refused)), ALARM));
     }
-    let mut lines = vec![Line::default(), Line::from(came_in)];
+    let mut lines = vec![Line::from(came_in)];
+    if roomy {
+        lines.insert(0, Line::default());
+    }
     if let Some((done, all)) = ingest.backfill {
         #[expect(clippy::cast_precision_loss, reason = "a bar has a few hundred steps")]
         let (filled, rest) = bar(done as f64 / all.max(1) as f64, width.saturating_sub(50).min(30));
@@ -432,9 +442,11 @@ fn foot_lines(snapshot: &DemoSnapshot, width: usize) -> Vec<Line<'static>> {
         return lines;
     }
     lines.extend(named("REST", &addresses.rest, width));
-    lines.extend(named("Docs", &addresses.docs, width));
-    let hems = format!("{} (TLS, trust {})", addresses.hem, addresses.ca_file);
-    lines.extend(named("HEMs", &hems, width));
+    if roomy {
+        lines.extend(named("Docs", &addresses.docs, width));
+        let hems = format!("{} (TLS, trust {})", addresses.hem, addresses.ca_file);
+        lines.extend(named("HEMs", &hems, width));
+    }
     lines.extend(named("Token", &addresses.admin_token, width));
     lines
 }
@@ -589,6 +601,11 @@ pub(super) mod tests {
     #[test]
     fn a_narrow_terminal_keeps_every_figure_and_the_whole_token() {
         insta::assert_snapshot!("60x26", shown(&evening(), 60, 26));
+    }
+
+    #[test]
+    fn a_low_terminal_keeps_the_homes_and_the_token_and_lets_the_rest_go() {
+        insta::assert_snapshot!("80x18", shown(&evening(), 80, 18));
     }
 
     #[test]
