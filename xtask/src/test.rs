@@ -1,5 +1,8 @@
 //! Everything that CI runs, in the order in which it fails fastest.
 
+use std::process::Command;
+
+use anyhow::Context;
 use clap::Args;
 
 use crate::{layout, tidy};
@@ -13,6 +16,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    ensure("python3", "python3")?;
     if !options.only_tests {
         layout::run("cargo", &["fmt", "--all", "--check"], &[])?;
         tidy::run()?;
@@ -23,4 +27,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         )?;
     }
     layout::run("cargo", &["test", "--workspace", "--no-fail-fast"], &[])
+}
+
+/// Sees to it that a program is there: the tests run real clients.
+fn ensure(program: &str, package: &str) -> anyhow::Result<()> {
+    let answers = Command::new(program).arg("--version").output().is_ok();
+    if answers {
+        return Ok(());
+    }
+    let installed =
+        layout::run("apt-get", &["install", "--yes", "--no-install-recommends", package], &[]);
+    installed.with_context(|| {
+        format!("the tests need `{program}`; install it, or run this as root on Debian")
+    })
 }
