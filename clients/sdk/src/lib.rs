@@ -1,7 +1,10 @@
-//! The client side of MEMCloud: [`hem`] is a HEM with its unacknowledged queue; typed REST and the
-//! live feed are for those who watch and steer.
+//! The client side of MEMCloud: [`rest`] is the typed REST API, [`live`] the live feed, and [`hem`] a
+//! HEM with its unacknowledged queue, for makers of devices, fleets and tests.
 
+mod backoff;
 pub mod error;
 pub mod hem;
+pub mod live;
+pub mod rest;
 
 pub use error::SdkError;

@@ -10,10 +10,10 @@ use memcloud_wire::{CloudError, LineDecoder, MAX_FRAME};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::backoff::Backoff;
 use super::client::Shared;
 use super::core::Effect;
 use super::{CommandReply, Connection, Notice};
+use crate::backoff::Backoff;
 
 /// What the cloud says is short.
 const READ_BUFFER: usize = 2 * 1024;

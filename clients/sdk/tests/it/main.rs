@@ -12,4 +12,5 @@ mod commands;
 mod disk;
 mod model;
 mod numbers;
+mod rest;
 mod session;

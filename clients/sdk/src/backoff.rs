@@ -1,5 +1,5 @@
-//! How long a HEM waits before it connects again: longer after each failure, and never all HEMs at
-//! the same moment.
+//! How long a client waits before it connects again: longer after each failure, and never all clients
+//! at the same moment.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 /// After these the same would only happen again: a person has to do something.
 const HOPELESS_FOR_NOW: Duration = Duration::from_secs(30);
 
-/// The waits of one HEM.
+/// The waits of one client.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first: Duration,
