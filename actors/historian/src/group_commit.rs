@@ -377,6 +377,24 @@ impl GroupCommit {
         }
     }
 
+    /// Ends a session of which something was not stored: with it goes what it handed over since, so
+    /// that its mark cannot jump over what is missing.
+    fn abandon(&mut self, hem: &HemId, epoch: Epoch) {
+        self.close(hem, epoch);
+        let before = self.queued;
+        self.queue.retain(|later| {
+            let keep = later.hem != *hem || later.epoch != epoch;
+            if !keep {
+                self.queued -= later.entries.len();
+            }
+            keep
+        });
+        self.metrics.dropped.add(before - self.queued);
+        if self.queue.is_empty() {
+            self.oldest = None;
+        }
+    }
+
     fn start_what_is_due(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.in_flight.is_some() {
             return;
@@ -559,7 +577,7 @@ impl GroupCommit {
                 }
                 Err(error) => {
                     self.metrics.dropped.add(element.entries.len());
-                    self.close(&element.hem, element.epoch);
+                    self.abandon(&element.hem, element.epoch);
                     effects.push(Effect::Alarm { hem: element.hem, reason: error.to_string() });
                 }
             }

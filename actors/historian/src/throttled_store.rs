@@ -46,8 +46,9 @@ impl<S: TelemetryStore> ThrottledStore<S> {
         *lock(&self.away) = Some(reason.to_owned());
     }
 
-    /// Ends [`ThrottledStore::go_away`].
+    /// Ends [`ThrottledStore::go_away`] and [`ThrottledStore::reject`].
     pub fn come_back(&self) {
+        *lock(&self.rejected) = None;
         *lock(&self.away) = None;
     }
 

@@ -51,8 +51,7 @@ const RAW: u64 = 0b1111;
 pub fn digits(value: f64, places: u8) -> Option<i64> {
     let power = *POWERS.get(usize::from(places))?;
     let scaled = (value * power).round();
-    // Not a number fails this, too.
-    if !(scaled.abs() < LARGEST_DIGITS) {
+    if scaled.is_nan() || scaled.abs() >= LARGEST_DIGITS {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^52")]

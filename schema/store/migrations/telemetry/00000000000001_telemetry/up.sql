@@ -10,7 +10,7 @@ CREATE INDEX hems_by_microgrid ON hems (microgrid);
 
 -- Narrow, because every commit writes one row per HEM in it.
 CREATE TABLE marks (
-    hem_no INTEGER NOT NULL PRIMARY KEY REFERENCES hems (hem_no),
+    hem_no INTEGER NOT NULL PRIMARY KEY,
     mark BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
     hot BIGINT NOT NULL,

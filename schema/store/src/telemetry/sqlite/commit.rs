@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
-use memcloud_domain::{Entry, Epoch, MicrogridId, Seq, SessionOpened, Timestamp};
+use memcloud_domain::{Entry, Epoch, HemId, MicrogridId, Seq, SessionOpened, Timestamp};
 
 use super::dirty_cache::{DirtyCache, Touched};
 use super::{from_sql, to_sql};
@@ -18,6 +18,42 @@ const GRACE: i64 = 3_000;
 /// A late reading's minute is rolled up so long after it came.
 const LATE: i64 = 1_000;
 
+/// A row of `marks`. It is written whole, by REPLACE: Diesel prepares every UPDATE anew, which costs
+/// more than the write.
+#[derive(Debug, Clone, Copy, Queryable, Selectable, Insertable)]
+#[diesel(table_name = marks)]
+struct MarkRow {
+    hem_no: i64,
+    mark: i64,
+    epoch: i64,
+    hot: i64,
+    chunks: i64,
+    sealed: i64,
+    sealed_bytes: i64,
+}
+
+impl MarkRow {
+    fn write(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        diesel::replace_into(marks::table).values(self).execute(connection)?;
+        Ok(())
+    }
+}
+
+/// Finds a HEM with its microgrid. `get_result`, not `first`: SQLite plans a statement anew each time
+/// its LIMIT is bound.
+fn find(
+    connection: &mut SqliteConnection,
+    hem: &HemId,
+) -> Result<Option<(String, MarkRow)>, StoreError> {
+    let found = hems::table
+        .inner_join(marks::table)
+        .filter(hems::hem.eq(hem.as_str()))
+        .select((hems::microgrid, MarkRow::as_select()))
+        .get_result(connection)
+        .optional()?;
+    Ok(found)
+}
+
 /// Raises epochs; makes the rows of HEMs that come for the first time.
 pub(super) fn open_sessions(
     connection: &mut SqliteConnection,
@@ -25,39 +61,33 @@ pub(super) fn open_sessions(
 ) -> Result<Vec<SessionOpened>, StoreError> {
     let mut opened = Vec::with_capacity(sessions.len());
     for session in sessions {
-        let known = hems::table
-            .filter(hems::hem.eq(session.hem.as_str()))
-            .select((hems::hem_no, hems::microgrid))
-            .first::<(i64, String)>(connection)
-            .optional()?;
-        let hem_no = match known {
-            Some((hem_no, microgrid)) => {
+        let mut row = match find(connection, &session.hem)? {
+            Some((microgrid, row)) => {
                 if microgrid != session.microgrid.as_str() {
-                    diesel::update(hems::table.find(hem_no))
+                    diesel::update(hems::table.find(row.hem_no))
                         .set(hems::microgrid.eq(session.microgrid.as_str()))
                         .execute(connection)?;
                 }
-                hem_no
+                row
             }
             None => insert_hem(connection, session)?,
         };
-        diesel::update(marks::table.find(hem_no))
-            .set(marks::epoch.eq(marks::epoch + 1))
-            .execute(connection)?;
-        let (epoch, mark) = marks::table
-            .find(hem_no)
-            .select((marks::epoch, marks::mark))
-            .first::<(i64, i64)>(connection)?;
-        opened.push(SessionOpened { epoch: Epoch(from_sql(epoch)), mark: Seq(from_sql(mark)) });
+        row.epoch += 1;
+        row.write(connection)?;
+        let (epoch, mark) = (Epoch(from_sql(row.epoch)), Seq(from_sql(row.mark)));
+        opened.push(SessionOpened { epoch, mark });
     }
     Ok(opened)
 }
 
-fn insert_hem(connection: &mut SqliteConnection, session: &NewSession) -> Result<i64, StoreError> {
+fn insert_hem(
+    connection: &mut SqliteConnection,
+    session: &NewSession,
+) -> Result<MarkRow, StoreError> {
     let zone = microgrids::table
         .find(session.microgrid.as_str())
         .select(microgrids::time_zone)
-        .first::<String>(connection)
+        .get_result::<String>(connection)
         .optional()?
         .unwrap_or_else(|| chrono_tz::UTC.name().to_owned());
     diesel::insert_into(hems::table)
@@ -70,19 +100,8 @@ fn insert_hem(connection: &mut SqliteConnection, session: &NewSession) -> Result
     let hem_no = hems::table
         .filter(hems::hem.eq(session.hem.as_str()))
         .select(hems::hem_no)
-        .first::<i64>(connection)?;
-    diesel::insert_into(marks::table)
-        .values((
-            marks::hem_no.eq(hem_no),
-            marks::mark.eq(0),
-            marks::epoch.eq(0),
-            marks::hot.eq(0),
-            marks::chunks.eq(0),
-            marks::sealed.eq(0),
-            marks::sealed_bytes.eq(0),
-        ))
-        .execute(connection)?;
-    Ok(hem_no)
+        .get_result::<i64>(connection)?;
+    Ok(MarkRow { hem_no, mark: 0, epoch: 0, hot: 0, chunks: 0, sealed: 0, sealed_bytes: 0 })
 }
 
 /// Stores a batch; says which minutes it touched.
@@ -109,23 +128,17 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn store(&mut self, element: &HemEntries) -> Result<CommitOutcome, StoreError> {
-        let found = hems::table
-            .inner_join(marks::table)
-            .filter(hems::hem.eq(element.hem.as_str()))
-            .select((hems::hem_no, hems::microgrid, marks::mark, marks::epoch))
-            .first::<(i64, String, i64, i64)>(self.connection)
-            .optional()?;
-        let Some((hem_no, microgrid, after, epoch)) = found else {
+        let Some((microgrid, row)) = find(self.connection, &element.hem)? else {
             return Ok(CommitOutcome::Fenced);
         };
-        if Epoch(from_sql(epoch)) != element.epoch {
+        if Epoch(from_sql(row.epoch)) != element.epoch {
             return Ok(CommitOutcome::Fenced);
         }
         let microgrid = MicrogridId::new(&microgrid).map_err(|error| StoreError::Damaged {
             what: format!("the microgrid of HEM {}", element.hem),
             reason: error.to_string(),
         })?;
-        let mut mark = after;
+        let mut mark = row.mark;
         let mut readings = 0_i64;
         for entry in &element.entries {
             let seq = to_sql(entry.seq().0);
@@ -133,19 +146,14 @@ impl Writer<'_> {
                 continue;
             }
             mark = seq;
-            self.insert(hem_no, seq, entry)?;
+            self.insert(row.hem_no, seq, entry)?;
             readings += i64::from(matches!(entry, Entry::Reading(_)));
         }
-        if mark > after {
-            diesel::update(marks::table.find(hem_no))
-                .set((marks::mark.eq(mark), marks::hot.eq(marks::hot + readings)))
-                .execute(self.connection)?;
+        if mark > row.mark {
+            MarkRow { mark, hot: row.hot + readings, ..row }.write(self.connection)?;
         }
-        Ok(CommitOutcome::Stored {
-            microgrid,
-            after: Seq(from_sql(after)),
-            through: Seq(from_sql(mark)),
-        })
+        let (after, through) = (Seq(from_sql(row.mark)), Seq(from_sql(mark)));
+        Ok(CommitOutcome::Stored { microgrid, after, through })
     }
 
     fn insert(&mut self, hem_no: i64, seq: i64, entry: &Entry) -> Result<(), StoreError> {

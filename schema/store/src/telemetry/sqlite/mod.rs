@@ -213,7 +213,7 @@ impl SqliteTelemetry {
         let found = hems::table
             .filter(hems::hem.eq(hem.as_str()))
             .select(hems::hem_no)
-            .first::<i64>(connection)
+            .get_result::<i64>(connection)
             .optional()?;
         Ok(found)
     }

@@ -156,7 +156,7 @@ pub(super) fn entries_after(
         .inner_join(marks::table)
         .filter(hems::hem.eq(hem.as_str()))
         .select((hems::hem_no, marks::mark, marks::epoch))
-        .first::<(i64, i64, i64)>(connection)
+        .get_result::<(i64, i64, i64)>(connection)
         .optional()?;
     let Some((hem_no, mark, epoch)) = known else { return Ok(batch) };
     batch.epoch = Epoch(from_sql(epoch));

@@ -1,5 +1,6 @@
-//! Retention: raw data and minutes that are older than they are kept for go, in bounded steps. Always
-//! a HEM's oldest numbers first, so that what is left has no holes.
+//! Retention: raw data and minutes that are older than they are kept for go, in bounded steps. Chunks
+//! go whole, once all of a chunk is too old; hot readings from the lowest number on, up to the first
+//! that is not.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;

@@ -220,7 +220,7 @@ fn zone_and_mark(connection: &mut SqliteConnection, hem_no: i64) -> Result<(Tz, 
         .inner_join(marks::table)
         .filter(hems::hem_no.eq(hem_no))
         .select((hems::day_zone, marks::mark))
-        .first::<(String, i64)>(connection)?;
+        .get_result::<(String, i64)>(connection)?;
     Ok((parse(&zone), mark))
 }
 
@@ -325,7 +325,7 @@ pub(super) fn minutes(
         let before = rollups::table
             .find((hem_no, Level::Minute.number(), one.minute))
             .select((rollups::first_seq, rollups::last_seq))
-            .first::<(i64, i64)>(connection)
+            .get_result::<(i64, i64)>(connection)
             .optional()?;
         spans.extend(before);
     }

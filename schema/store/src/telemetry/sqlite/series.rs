@@ -86,7 +86,7 @@ fn subjects(
             .inner_join(marks::table)
             .filter(hems::hem.eq(hem.as_str()))
             .select((hems::hem_no, marks::mark, hems::day_zone))
-            .first::<(i64, i64, String)>(connection)
+            .get_result::<(i64, i64, String)>(connection)
             .optional()?;
         if let Some((hem_no, mark, zone)) = found {
             subjects.push(Subject { hem_no, mark, node: node.0, day_zone: parse(&zone) });
