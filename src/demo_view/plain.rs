@@ -61,8 +61,6 @@ impl PlainView {
         }
         if let Some((done, all)) = snapshot.ingest.backfill {
             said.push(format!("filling in the past: {} of {} readings", count(done), count(all)));
-        } else if self.backfill_step.is_some() {
-            said.push("the past is filled in; the homes send live".to_owned());
         }
         self.backfill_step = step;
     }
@@ -213,7 +211,6 @@ mod tests {
         lines.extend(view.accept(&snapshot));
         let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
         assert_eq!(count("filling in the past"), 5);
-        assert_eq!(count("the past is filled in"), 1);
         assert_eq!(count(&snapshot.messages[0].text), 1);
     }
 }
