@@ -172,9 +172,9 @@ fn sentence(result: &JobResult) -> (String, bool) {
         "limit-alarm" => {
             let limit = number("limit_watts").unwrap_or_default() / 1_000.0;
             let peak = number("peak_watts").unwrap_or_default() / 1_000.0;
-            let is_over =
-                result.body.get("active").and_then(serde_json::Value::as_bool) == Some(false);
-            if is_over {
+            let has_ended =
+                result.body.get("ended").and_then(serde_json::Value::as_bool) == Some(true);
+            if has_ended {
                 (format!("quiet; the last alarm peaked at {peak:.1} kW"), false)
             } else {
                 (format!("import over {limit:.1} kW, peak {peak:.1} kW"), true)
