@@ -10,6 +10,9 @@ use rand::{RngExt, SeedableRng};
 /// After these the same would only happen again: a person has to do something.
 const HOPELESS_FOR_NOW: Duration = Duration::from_secs(30);
 
+/// After being replaced: another may use the same id, and two must not chase each other.
+const REPLACED: Duration = Duration::from_secs(5);
+
 /// The waits of one client.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -37,11 +40,12 @@ impl Backoff {
     ) -> Duration {
         let doubled = self.first.saturating_mul(1_u32 << self.failures.min(20)).min(self.most);
         self.failures = self.failures.saturating_add(1);
-        let hopeless = matches!(
-            code,
-            Some(ErrorCode::Unauthorised | ErrorCode::UnsupportedProtocol | ErrorCode::Replaced)
-        );
-        let base = if hopeless { doubled.max(HOPELESS_FOR_NOW.min(self.most)) } else { doubled };
+        let least = match code {
+            Some(ErrorCode::Unauthorised | ErrorCode::UnsupportedProtocol) => HOPELESS_FOR_NOW,
+            Some(ErrorCode::Replaced) => REPLACED,
+            _ => Duration::ZERO,
+        };
+        let base = doubled.max(least.min(self.most));
         let jittered = base.mul_f64(self.random.random_range(0.5..1.0));
         // What the cloud asks for is the least; it has its own jitter, ours comes on top.
         retry_after
