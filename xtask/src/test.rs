@@ -26,7 +26,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             &[],
         )?;
     }
-    layout::run("cargo", &["test", "--workspace", "--no-fail-fast"], &[])
+    layout::run("cargo", &["test", "--workspace", "--no-fail-fast"], &[])?;
+    layout::run(
+        "python3",
+        &["-m", "unittest", "discover", "--start-directory", "clients/python"],
+        &[],
+    )
 }
 
 /// Sees to it that a program is there: the tests run real clients.
