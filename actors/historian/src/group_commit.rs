@@ -12,10 +12,11 @@ use std::time::Duration;
 use memcloud_domain::messages::{Durability, HemBatch, ReadingsCommitted, Unavailable};
 use memcloud_domain::{Entry, Epoch, HemId, MicrogridId, Seq, SessionOpened, Timestamp};
 use memcloud_store::StoreError;
-use memcloud_store::telemetry::{CommitOutcome, HemEntries, NewSession, TelemetryStore};
+use memcloud_store::telemetry::{CommitOutcome, HemEntries, NewSession};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::commit_job::{Job, JobReport};
 use crate::metrics::HistorianMetrics;
 
 /// What is away when the store is.
@@ -119,71 +120,6 @@ pub enum Effect {
         /// Why.
         reason: String,
     },
-}
-
-/// What is done in one go on a blocking thread: one commit, then one opening of sessions.
-#[derive(Debug, Clone)]
-pub struct Job {
-    batch: Arc<Vec<HemEntries>>,
-    opens: Vec<NewSession>,
-    isolated: bool,
-}
-
-/// How a job went.
-#[derive(Debug)]
-pub struct JobReport {
-    committed: Result<Vec<Result<CommitOutcome, StoreError>>, StoreError>,
-    opened: Option<Result<Vec<SessionOpened>, StoreError>>,
-}
-
-impl Job {
-    /// Does it. Blocks.
-    #[must_use]
-    pub fn run(&self, store: &dyn TelemetryStore, now: Timestamp) -> JobReport {
-        let committed =
-            if self.isolated { self.commit_each(store, now) } else { self.commit(store, now) };
-        let opened = committed.is_ok().then(|| {
-            if self.opens.is_empty() { Ok(Vec::new()) } else { store.open_sessions(&self.opens) }
-        });
-        JobReport { committed, opened }
-    }
-
-    fn commit(
-        &self,
-        store: &dyn TelemetryStore,
-        now: Timestamp,
-    ) -> Result<Vec<Result<CommitOutcome, StoreError>>, StoreError> {
-        if self.batch.is_empty() && !self.opens.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(store.commit(&self.batch, now)?.into_iter().map(Ok).collect())
-    }
-
-    /// One transaction per element, so that one that cannot be stored takes none along.
-    fn commit_each(
-        &self,
-        store: &dyn TelemetryStore,
-        now: Timestamp,
-    ) -> Result<Vec<Result<CommitOutcome, StoreError>>, StoreError> {
-        let mut outcomes = Vec::with_capacity(self.batch.len());
-        for element in self.batch.iter() {
-            match store.commit(std::slice::from_ref(element), now) {
-                Ok(mut one) => outcomes.push(Ok(one.pop().unwrap_or(CommitOutcome::Fenced))),
-                Err(error) if error.is_temporary() => return Err(error),
-                Err(error) => outcomes.push(Err(error)),
-            }
-        }
-        Ok(outcomes)
-    }
-}
-
-impl JobReport {
-    /// The report of a job whose thread panicked.
-    #[must_use]
-    pub fn panicked(message: String) -> Self {
-        let error = StoreError::Damaged { what: "the commit".to_owned(), reason: message };
-        Self { committed: Err(error), opened: None }
-    }
 }
 
 /// An open session. Whatever ends it without a successor, its socket learns that nothing more of it

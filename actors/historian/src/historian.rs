@@ -26,8 +26,9 @@ use memcloud_supervision::{Observe, OffloadError, Port, Scope};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::commit_job::{Job, JobReport};
 use crate::group_commit::{
-    CommitPolicy, Effect, Event, GroupCommit, IOT_STORE, Job, JobReport, Opening, StoreHealth,
+    CommitPolicy, Effect, Event, GroupCommit, IOT_STORE, Opening, StoreHealth,
 };
 use crate::metrics::HistorianMetrics;
 

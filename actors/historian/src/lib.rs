@@ -5,6 +5,7 @@
 //! and then publishes it. [`Maintenance`] rolls up, seals and deletes beside it. Neither knows an
 //! engine: both are given a `TelemetryStore`.
 
+pub mod commit_job;
 pub mod group_commit;
 pub mod historian;
 pub mod maintenance;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use memcloud_domain::{Reading, Refusal, RefusalCode};
 use memcloud_store::sqlite::Location;
-use memcloud_store::telemetry::SqliteTelemetry;
 use memcloud_store::telemetry::sqlite::SqliteOptions;
+use memcloud_store::telemetry::{SqliteTelemetry, TelemetryStore};
 use proptest::prelude::*;
 
 use super::*;
