@@ -94,7 +94,7 @@ const PARTS: [(&str, &str); 4] = [
     ("microgrid", "The microgrid's id."),
     ("hem", "The HEM's id."),
     ("job", "The job's id."),
-    ("token", "The enrolment token's id, a UUID."),
+    ("id", "The enrolment token's id, a UUID; not its secret."),
 ];
 
 fn add_parameters(path: &str, method: &HttpMethod, operation: &mut Operation) {
@@ -107,7 +107,7 @@ fn add_parameters(path: &str, method: &HttpMethod, operation: &mut Operation) {
         if !path.contains(&format!("{{{part}}}")) {
             continue;
         }
-        let schema: RefOr<utoipa::openapi::Schema> = if part == "token" {
+        let schema: RefOr<utoipa::openapi::Schema> = if part == "id" {
             string().format(Some(utoipa::openapi::SchemaFormat::Custom("uuid".to_owned()))).into()
         } else {
             Ref::from_schema_name(ID).into()
@@ -263,6 +263,58 @@ mod tests {
             }
         }
         assert!(names.len() > 30, "{names:?}");
+    }
+
+    /// An operation in a line: what it takes, and what it answers.
+    fn line(path: &str, method: &str, operation: &serde_json::Value) -> String {
+        let mut takes = Vec::new();
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let optional = if parameter["required"] == true { "" } else { "?" };
+            takes.push(format!("{}{optional}", parameter["name"].as_str().unwrap()));
+        }
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        takes.extend(schema["$ref"].as_str().map(|name| name.replace("#/components/schemas/", "")));
+        let answers: Vec<_> = operation["responses"].as_object().unwrap().keys().cloned().collect();
+        let name = operation["operationId"].as_str().unwrap();
+        format!(
+            "{} {path} {name}({}) {}",
+            method.to_uppercase(),
+            takes.join(", "),
+            answers.join(" ")
+        )
+    }
+
+    #[test]
+    fn what_others_build_on_changes_only_on_purpose() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut lines = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                lines.push(line(path, method, operation));
+            }
+        }
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            let mut fields = Vec::new();
+            let parts = schema["allOf"].as_array();
+            for part in parts.into_iter().flatten().chain([schema]) {
+                let required = part["required"].as_array();
+                for field in part["properties"].as_object().into_iter().flat_map(|all| all.keys()) {
+                    let is_required =
+                        required.is_some_and(|all| all.iter().any(|one| one == field.as_str()));
+                    fields.push(format!("{field}{}", if is_required { "" } else { "?" }));
+                }
+                fields.extend(
+                    part["$ref"]
+                        .as_str()
+                        .map(|name| format!("..{}", name.replace("#/components/schemas/", ""))),
+                );
+            }
+            for value in schema["enum"].as_array().into_iter().flatten() {
+                fields.push(value.to_string());
+            }
+            lines.push(format!("{name} {{ {} }}", fields.join(", ")));
+        }
+        insta::assert_snapshot!("surface", lines.join("\n"));
     }
 
     #[test]

@@ -18,10 +18,9 @@ fn cloud_with_a_home(cloud: TestCloud) -> (TestCloud, String) {
     (cloud, key)
 }
 
-async fn listen(
-    cloud: &TestCloud,
-    query: &str,
-) -> impl Stream<Item = Result<Frame, impl std::fmt::Debug>> + Unpin {
+type Feed = Box<dyn Stream<Item = Result<Frame, String>> + Unpin>;
+
+async fn listen(cloud: &TestCloud, query: &str) -> Feed {
     let client = awc::Client::default();
     let (_, socket) = client
         .ws(cloud.url(&format!("/api/v1/live{query}")))
@@ -29,16 +28,13 @@ async fn listen(
         .connect()
         .await
         .unwrap();
-    socket
+    Box::new(socket.map(|frame| frame.map_err(|error| error.to_string())))
 }
 
 /// Waits for a message that fits; others are passed over.
-async fn hear<E: std::fmt::Debug>(
-    socket: &mut (impl Stream<Item = Result<Frame, E>> + Unpin),
-    fits: impl Fn(&Value) -> bool,
-) -> Value {
+async fn hear(feed: &mut Feed, fits: impl Fn(&Value) -> bool) -> Value {
     let heard = async {
-        while let Some(frame) = socket.next().await {
+        while let Some(frame) = feed.next().await {
             let Frame::Text(text) = frame.unwrap() else { continue };
             let message = serde_json::from_slice(&text).unwrap();
             if fits(&message) {

@@ -4,6 +4,7 @@ mod commands_of_the_shell;
 mod embedding;
 mod faults;
 mod homes;
+mod live;
 mod python_clients;
 mod readings;
 mod rest;

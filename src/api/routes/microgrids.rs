@@ -277,7 +277,7 @@ pub(super) async fn revoke_enrolment_tokens(
 ///
 /// HEMs that enrolled with it stay.
 #[utoipa::path(operation_id = "revoke_enrolment_token", tag = "Enrolment", responses((status = 204, description = "It is revoked.")))]
-#[delete("/microgrids/{microgrid}/enrolment-tokens/{token}")]
+#[delete("/microgrids/{microgrid}/enrolment-tokens/{id}")]
 pub(super) async fn revoke_enrolment_token(
     microgrid: Authorised<Kept, Admin>,
     state: web::Data<State>,
