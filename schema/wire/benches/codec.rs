@@ -14,10 +14,10 @@ fn usual_sample(seq: u64) -> Sample {
         let share = f64::from(node);
         NodeReading {
             watts: Some(Watts(-1204.5 + 211.25 * share)),
-            volts: Some(Volts(230.1 + share / 10.0)),
-            amps: Some(Amps(5.24)),
+            volts: Some(Volts((2_301.0 + share) / 10.0)),
+            amps: (node < 6).then_some(Amps(5.24)),
             wh_in: Some(WattHours(1_204_553.25 + share)),
-            wh_out: (node < 4).then_some(WattHours(40_553.5)),
+            wh_out: (node < 1).then_some(WattHours(40_553.5)),
             vars: (node == 0).then_some(Vars(-31.5)),
             hertz: (node == 0).then_some(Hertz(50.01)),
             soc: (node == 2).then_some(StateOfCharge(0.625)),
