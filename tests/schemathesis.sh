@@ -46,9 +46,19 @@ try() {
 }
 
 # Made-up ids first, then what is there, then a caller who may only look.
-: >"$folder/made-up.toml"
-printf '[parameters]\n"path.microgrid" = "valley"\n"path.hem" = "home-1"\n"path.job" = "%s"\n' "$job" \
-    >"$folder/there.toml"
+# A list whose items were all deleted is still there, empty.
+cat >"$folder/made-up.toml" <<END
+[[operations]]
+include-operation-id = "list_enrolment_tokens"
+checks.use_after_free.enabled = false
+END
+cat "$folder/made-up.toml" - >"$folder/there.toml" <<END
+
+[parameters]
+"path.microgrid" = "valley"
+"path.hem" = "home-1"
+"path.job" = "$job"
+END
 cp "$folder/there.toml" "$folder/onlooker.toml"
 failed=
 try made-up "$token" || failed=1

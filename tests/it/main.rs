@@ -1,5 +1,15 @@
 //! The whole cloud, as its users meet it: a real process, real sockets, real files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a test may fail loudly, and says what it counted"
+)]
+
 mod commands_of_the_shell;
 mod embedding;
 mod faults;

@@ -175,14 +175,6 @@ impl TestCloud {
         eventually("memcloud serve ends after SIGTERM", || process.try_wait().unwrap())
     }
 
-    /// The process's resident memory in bytes.
-    pub fn resident_bytes(&self) -> u64 {
-        let id = self.process.as_ref().expect("it runs").id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-
     /// The address of a REST path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)

@@ -98,7 +98,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     check_licences(&metadata, &mut findings);
     check_one_tls_provider(&metadata, &mut findings);
     if findings.is_empty() {
-        println!(
+        eprintln!(
             "tidy: {} of our crates, {} of others', nothing found",
             metadata.workspace_members.len(),
             metadata.packages.len() - metadata.workspace_members.len()

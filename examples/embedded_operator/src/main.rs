@@ -125,7 +125,8 @@ async fn main() -> anyhow::Result<()> {
     cloud.operator.ask(AssignJob { record: record.clone() }, DEADLINE).await??;
 
     // What comes in, from wherever this program has it.
-    let entries = [230.0, 1_850.0, 90.0].into_iter().zip(1..).map(|(watts, seq)| load_reading(seq, watts));
+    let entries =
+        [230.0, 1_850.0, 90.0].into_iter().zip(1..).map(|(watts, seq)| load_reading(seq, watts));
     let entries = entries.collect();
     cloud.history.ask(AppendEntries { microgrid, hem: home, entries }, DEADLINE).await?;
 

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message};
-use memcloud_supervision::{
-    AskError, ChildSpec, Clock, ExitReason, Observe, Scope, supervised,
-};
+use memcloud_supervision::{AskError, ChildSpec, Clock, ExitReason, Observe, Scope, supervised};
 
 /// Adds up energy. It trusts its input, and crashes where that is wrong.
 struct Meter {
@@ -65,7 +63,10 @@ async fn main() {
 
     let tree = scope.tree().snapshot(10).await;
     for child in &tree.children {
-        println!("{}: {:?}, {} restart(s), shows {}", child.name, child.state, child.restarts, child.observed);
+        println!(
+            "{}: {:?}, {} restart(s), shows {}",
+            child.name, child.state, child.restarts, child.observed
+        );
     }
     let reason = meter.stop(deadline).await;
     assert_eq!(reason, ExitReason::Shutdown);

@@ -1,5 +1,5 @@
-//! Lists the homes of a cloud, then follows its live feed:
-//! `cargo run -p memcloud-sdk --example watch -- http://127.0.0.1:8080 TOKEN [MESSAGES]`.
+//! Lists the homes of a cloud, then follows its live feed, with the SDK alone:
+//! `cargo run -p example-live-feed -- http://127.0.0.1:8080 TOKEN [MESSAGES]`.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(root), Some(token)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: watch http://HOST:PORT TOKEN [MESSAGES]".into());
+        return Err("usage: example-live-feed http://HOST:PORT TOKEN [MESSAGES]".into());
     };
     let messages: u64 = arguments.next().map_or(Ok(u64::MAX), |count| count.parse())?;
     let cloud = RestClient::new(&root, Secret::new(token), None)?;
