@@ -91,8 +91,7 @@ fn the_examples_run_and_say_what_they_promise() {
     for (package, promise) in
         [("example-supervised-actor", "after 3 Wh: Ok(3.0)"), ("example-embedded-operator", "peak")]
     {
-        let output =
-            cargo().args(["run", "--offline", "--quiet", "--package", package]).output().unwrap();
+        let output = example(package).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{package}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(said.contains(promise), "{package} said {said}");
