@@ -52,10 +52,10 @@ impl From<PowerTotals> for Totals {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MicrogridLimits {
     /// The most that it may import, W.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, maximum = 1e12))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, exclusive_maximum = 1e12))]
     pub import_watts: Option<Watts>,
     /// The most that it may export, W.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, maximum = 1e12))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>, minimum = 0, exclusive_maximum = 1e12))]
     pub export_watts: Option<Watts>,
 }
 

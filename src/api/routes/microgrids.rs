@@ -115,17 +115,17 @@ pub(super) async fn create(
     once.run(&state, &caller, body.digest, work).await
 }
 
-/// A limit that is greater than any connection's is a slip of the pen.
+/// No connection reaches this: such a limit is a slip of the pen.
 const GREATEST_LIMIT: f64 = 1e12;
 
 fn limits(limits: MicrogridLimits) -> ApiResult<Limits> {
     for (field, limit) in
         [("import_watts", limits.import_watts), ("export_watts", limits.export_watts)]
     {
-        if limit.is_some_and(|watts| !(0.0..=GREATEST_LIMIT).contains(&watts.value())) {
+        if limit.is_some_and(|watts| !(0.0..GREATEST_LIMIT).contains(&watts.value())) {
             return Err(ApiError::new(
                 ErrorCode::InvalidValue,
-                format!("limits.{field}: it must be from 0 to {GREATEST_LIMIT:e} W"),
+                format!("limits.{field}: it must be from 0 to below {GREATEST_LIMIT:e} W"),
             ));
         }
     }
