@@ -4,7 +4,9 @@
 //! declared nodes' watts. Therefore what a source takes (an inverter's standby) counts as consumption,
 //! and what a load or charger feeds (a car that supports the home) as generation.
 
-use memcloud_domain::{NodeDeclaration, NodeKind, NodeReading, PowerTotals, StateOfCharge, Watts};
+use memcloud_domain::{
+    NodeDeclaration, NodeKind, NodeReading, PowerTotals, StateOfCharge, Watts, is_credible,
+};
 
 /// A sum of power that can be added to.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -24,7 +26,8 @@ pub(crate) struct PowerSum {
 impl PowerSum {
     /// Adds a node of a home.
     pub(crate) fn add_node(&mut self, declaration: &NodeDeclaration, latest: &NodeReading) {
-        let watts = latest.watts.unwrap_or(Watts::ZERO);
+        // What no home can have measured is shown at its node, and in no total.
+        let watts = latest.watts.filter(|watts| is_credible(watts.0)).unwrap_or(Watts::ZERO);
         match declaration.kind {
             NodeKind::Grid => self.grid += watts,
             NodeKind::Storage => self.storage += watts,
@@ -123,6 +126,15 @@ mod tests {
             Just(NodeKind::Load),
             Just(NodeKind::Charger)
         ]
+    }
+
+    #[test]
+    fn what_no_home_can_measure_is_in_no_total() {
+        let mut sum = PowerSum::default();
+        sum.add_node(&declared(1, NodeKind::Load, None), &measured(1, 1.7e308, None));
+        sum.add_node(&declared(2, NodeKind::Load, None), &measured(2, 1.7e308, None));
+        sum.add_node(&declared(3, NodeKind::Load, None), &measured(3, 500.0, None));
+        assert_eq!(sum.totals().consumption_watts, Watts(500.0));
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub use entry::{Entry, HemEvent, Refusal, RefusalCode};
 pub use ids::{Epoch, HemId, InvalidId, JobId, MicrogridId, NodeId, Seq};
 pub use job::{JobCheckpoint, JobLogLevel, JobLogLine, JobRecord, JobResult, JobState};
 pub use node::{DefaultState, NodeAction, NodeDeclaration, NodeKind};
-pub use quantities::{Amps, Hertz, Quantity, StateOfCharge, Vars, Volts, WattHours, Watts};
+pub use quantities::{
+    Amps, Hertz, Quantity, StateOfCharge, Vars, Volts, WattHours, Watts, is_credible,
+};
 pub use query::{HemBatch, HemMark, Order, Page, SeriesSubject, SessionOpened, TimeRange};
 pub use reading::{NodeReading, Reading};
 pub use secret::Secret;

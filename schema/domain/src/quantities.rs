@@ -106,6 +106,16 @@ quantity!(
     StateOfCharge, ""
 );
 
+/// No home measures more, in whichever unit.
+const GREATEST_CREDIBLE: f64 = 1e15;
+
+/// Whether a home can have measured this. JSON carries values up to 1.8e308: they are stored as they
+/// came, but a sum that takes one in is lost, and two make it infinite, which JSON cannot carry.
+#[must_use]
+pub fn is_credible(value: f64) -> bool {
+    value.abs() <= GREATEST_CREDIBLE
+}
+
 /// What can be asked of a node's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use memcloud_domain::{HemId, NodeId, NodeKind, Timestamp};
+use memcloud_domain::{HemId, NodeId, NodeKind, Timestamp, is_credible};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -225,7 +225,9 @@ impl LimitWatch {
         for seen in view.entries() {
             let Some(reading) = seen.reading() else { continue };
             for node in &reading.nodes {
-                let Some(watts) = node.watts else { continue };
+                // What no home can have measured is no import.
+                let watts = node.watts.filter(|watts| is_credible(watts.value()));
+                let Some(watts) = watts else { continue };
                 if view.roster().kind(seen.hem, node.node) != Some(NodeKind::Grid) {
                     continue;
                 }

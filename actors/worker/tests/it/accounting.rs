@@ -70,6 +70,20 @@ fn an_hour_of_a_home_is_accounted_for_and_priced() {
 }
 
 #[test]
+fn what_no_home_can_measure_breaks_neither_the_books_nor_their_saved_state() {
+    let start = at("2026-07-01T10:00:00+02:00");
+    let mut bench = bench(json!({}), &["home-1"]);
+    let mad = vec![power(LOAD, 1e306), counters(GRID, 1.7e308, 1e306)];
+    let mut entries = minutes(start, 0, 30);
+    entries.push(entry(32, start + 31 * MINUTE, mad));
+    entries.extend(minutes(start, 32, 60));
+    bench.step(start, vec![("home-1", entries)]);
+    bench.step(start + HOUR, Vec::new());
+    near(bench.result("energy-hour", "home-1", start), "import_wh", 300.0);
+    near(bench.result("energy-hour", "home-1", start), "consumption_wh", 600.0);
+}
+
+#[test]
 fn what_one_home_exports_and_another_imports_in_a_quarter_stays_in_the_microgrid() {
     let start = at("2026-07-01T10:00:00+02:00");
     let mut bench = bench(json!({"import": {"flat": 1.0}}), &["home-1", "home-2"]);

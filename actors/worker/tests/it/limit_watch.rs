@@ -54,6 +54,14 @@ impl Days {
 }
 
 #[test]
+fn an_import_that_no_home_can_have_breaks_neither_the_watch_nor_its_saved_state() {
+    let mut days = Days::begin();
+    days.pass(20, [Some(2_000.0), Some(2_000.0)]);
+    days.pass(1, [Some(1.7e308), Some(1.7e308)]);
+    assert!(days.pass(40, [Some(2_000.0), Some(2_000.0)]).is_empty());
+}
+
+#[test]
 fn an_alarm_comes_when_the_import_stays_over_the_limit_and_ends_when_it_stays_below() {
     let mut days = Days::begin();
     assert!(days.pass(20, [Some(2_000.0), Some(2_000.0)]).is_empty());

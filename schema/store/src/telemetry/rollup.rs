@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use memcloud_domain::{NodeReading, Quantity, Reading};
+use memcloud_domain::{NodeReading, Quantity, Reading, is_credible};
 
 /// For at most so long a power is taken to hold after its sample, in milliseconds.
 pub const HOLD: i64 = 5 * 60_000;
@@ -179,8 +179,8 @@ impl NodeBucket {
     /// Of one sample.
     #[must_use]
     pub fn of(ts: i64, node: &NodeReading) -> Self {
-        // JSON has no infinity; what else wrote one is not to spoil a sum for ever.
-        let usable = |value: Option<f64>| value.filter(|value| value.is_finite());
+        // What no home can have measured is not to spoil a sum for ever.
+        let usable = |value: Option<f64>| value.filter(|value| is_credible(*value));
         let watts = usable(node.watts.map(|watts| watts.0));
         let values = [
             watts,
@@ -421,5 +421,18 @@ pub(crate) mod tests {
         let readings = [sample(1, 0, f64::NAN, None), sample(2, 1_000, 5.0, None)];
         let stat = *Bucket::of(&readings).nodes[&1].stat(Quantity::Watts).unwrap();
         assert_eq!(stat, Stat::of(5.0));
+    }
+
+    #[test]
+    fn what_no_home_can_measure_spoils_no_sum() {
+        let readings = [
+            sample(1, 0, 1.7e308, Some(1.0)),
+            sample(2, 1_000, 1.7e308, Some(1.7e308)),
+            sample(3, 2_000, 5.0, Some(2.0)),
+        ];
+        let node = Bucket::of(&readings).nodes[&1];
+        assert_eq!(*node.stat(Quantity::Watts).unwrap(), Stat::of(5.0));
+        let counter = node.counted_in.unwrap();
+        assert_eq!((counter.grown, counter.resets), (1.0, 0));
     }
 }

@@ -222,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn nodes_that_say_what_none_can_measure_cost_a_sum_nothing() {
+        let mad = |watts: f64| minutes(&[sample(1, 0, watts, None), sample(2, 1, watts, None)]);
+        let sane = minutes(&[sample(1, 0, 7.0, None)]);
+        let parts = [mad(1.7e308), mad(-1.7e308), sane]
+            .map(|node| parts_of(Quantity::Watts, None, &node))
+            .to_vec();
+        let sum = summed(Quantity::Watts, parts);
+        assert_eq!(series(Quantity::Watts, &five_minutes(), &sum).points[0].mean, 7.0);
+    }
+
+    #[test]
     fn the_sum_over_nodes_is_the_sum_of_their_means() {
         let one = minutes(&[sample(1, 0, 10.0, None), sample(2, 1_000, 30.0, None)]);
         let other = minutes(&[sample(1, 0, -5.0, None)]);

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use memcloud_domain::NodeReading;
+use memcloud_domain::{NodeReading, is_credible};
 use serde::{Deserialize, Serialize};
 
 use super::calendar::{QUARTER_MS, Quarter, quarter_of, start_of};
@@ -83,7 +83,7 @@ impl NodeLedger {
         reading: &NodeReading,
         rules: &Rules,
     ) -> Option<(Quarter, Quarter)> {
-        let sound = |value: f64| (value.is_finite() && value >= 0.0).then_some(to_milli(value));
+        let sound = |value: f64| (is_credible(value) && value >= 0.0).then_some(to_milli(value));
         let wh_in = reading.wh_in.and_then(|counter| sound(counter.value()));
         let wh_out = reading.wh_out.and_then(|counter| sound(counter.value()));
         if wh_in.is_some() || wh_out.is_some() {
@@ -91,7 +91,7 @@ impl NodeLedger {
             let (wh_in, wh_out) = (wh_in.unwrap_or(0.0), wh_out.unwrap_or(0.0));
             return self.take_counters(Sample { ts, wh_in, wh_out }, rules);
         }
-        let watts = reading.watts.map(|watts| watts.value()).filter(|watts| watts.is_finite())?;
+        let watts = reading.watts.map(|watts| watts.value()).filter(|watts| is_credible(*watts))?;
         let watts = to_milli(watts);
         let quarter = quarter_of(ts);
         let row = self.quarters.entry(quarter).or_default();
