@@ -136,24 +136,37 @@ impl Portion {
     /// The newest time seen of this HEM, these entries included.
     #[must_use]
     pub fn newest_after(&self) -> Option<Timestamp> {
-        self.entries().iter().map(Entry::ts).chain(self.newest_before).max()
+        let told = self.entries().iter().filter(|entry| tells_of_a_time(entry));
+        told.map(|entry| times(entry).0).chain(self.newest_before).max()
     }
 
     fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
         let hem = self.hem();
         let mut newest = self.newest_before;
         self.entries().iter().map(move |entry| {
-            let ts = entry.ts();
-            let received = match entry {
-                Entry::Reading(reading) => reading.received,
-                Entry::Event(event) => event.received,
-                Entry::Refused(refusal) => refusal.received,
-            };
+            let (ts, received) = times(entry);
             let overtaken = newest.is_some_and(|newest| ts < newest);
-            newest = newest.max(Some(ts));
+            if tells_of_a_time(entry) {
+                newest = newest.max(Some(ts));
+            }
             Seen { hem, entry, late: overtaken || received.since(ts) > Self::LATE_AFTER }
         })
     }
+}
+
+/// When an entry was taken, as far as that can be believed, and when it was received.
+fn times(entry: &Entry) -> (Timestamp, Timestamp) {
+    let received = match entry {
+        Entry::Reading(reading) => reading.received,
+        Entry::Event(event) => event.received,
+        Entry::Refused(refusal) => refusal.received,
+    };
+    (entry.ts().min(received), received)
+}
+
+/// Of what was refused only the receipt is known: what comes after it was often taken before.
+fn tells_of_a_time(entry: &Entry) -> bool {
+    !matches!(entry, Entry::Refused(_))
 }
 
 /// What an app sees in a step: its microgrid, and the entries that are new since the last step.

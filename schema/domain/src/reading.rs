@@ -87,3 +87,12 @@ pub struct Reading {
     /// What the nodes measured.
     pub nodes: Vec<NodeReading>,
 }
+
+impl Reading {
+    /// When it was taken, as far as that can be believed: a time that lies ahead of its receipt counts
+    /// as the receipt, so that a HEM whose clock ran ahead is not taken to be of tomorrow.
+    #[must_use]
+    pub fn taken(&self) -> Timestamp {
+        self.ts.min(self.received)
+    }
+}

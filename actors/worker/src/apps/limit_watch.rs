@@ -232,7 +232,7 @@ impl LimitWatch {
                     continue;
                 }
                 let home = state.homes.entry(seen.hem.clone()).or_default();
-                let newest = Newest { ts: reading.ts, watts: watts.value() };
+                let newest = Newest { ts: reading.taken(), watts: watts.value() };
                 let known = home.entry(node.node).or_insert(newest);
                 // Back-fill tells of the past; what is newest by time counts.
                 if newest.ts >= known.ts {

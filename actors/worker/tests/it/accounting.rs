@@ -6,7 +6,9 @@ use memcloud_worker::EnergyApp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{BATTERY, Bench, GRID, LOAD, PV, at, counters, entry, power, roster};
+use crate::support::{
+    BATTERY, Bench, GRID, LOAD, PV, at, counters, dated_ahead, entry, power, roster,
+};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;
@@ -67,6 +69,23 @@ fn an_hour_of_a_home_is_accounted_for_and_priced() {
     near(day, "consumption_wh", 1_200.0);
     near(day, "import_cost", 0.15 * 0.20 + 0.45 * 0.40);
     near(day, "coverage", 2.0 / 24.0);
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_while_costs_no_energy_and_makes_none() {
+    let start = at("2026-07-01T10:00:00+02:00");
+    let mut bench = bench(json!({"open_hours": 1}), &["home-1"]);
+    bench.step(start, vec![("home-1", minutes(start, 0, 10))]);
+    bench.step(start, vec![("home-1", vec![dated_ahead(steady(start, 11), 20)])]);
+    for first in (12..=1_320).step_by(60) {
+        let now = start + (first + 60) * MINUTE;
+        bench.step(now, vec![("home-1", minutes(start, first, first + 59))]);
+    }
+    near(bench.result("energy-hour", "home-1", start), "consumption_wh", 600.0);
+    for hour in 0..22 {
+        let from = start + hour * HOUR;
+        near(bench.result("energy-hour", "home-1", from), "consumption_wh", 600.0);
+    }
 }
 
 #[test]

@@ -6,14 +6,25 @@ use std::sync::Arc;
 
 use memcloud_bus::CommittedBatch;
 use memcloud_domain::messages::{HemBatch, HemMark};
-use memcloud_domain::{Epoch, HemId, Seq};
+use memcloud_domain::{Entry, Epoch, HemId, Refusal, RefusalCode, Seq, Timestamp};
 use memcloud_worker::intake::Intake;
-use memcloud_worker::{JobLimits, Roster};
+use memcloud_worker::{JobLimits, Roster, View};
 use proptest::prelude::*;
 
-use crate::support::{entry, hem, limits, roster};
+use crate::support::{dated_ahead, entry, hem, limits, roster};
 
 const HEMS: [&str; 3] = ["home-1", "home-2", "home-3"];
+
+#[test]
+fn neither_a_clock_that_was_ahead_nor_a_refusal_makes_what_follows_late() {
+    let ahead = dated_ahead(entry(1, 1_000, Vec::new()), 20);
+    let refused = Refusal { seq: Seq(2), received: Timestamp(3_500), code: RefusalCode::Malformed };
+    let right = vec![entry(3, 3_000, Vec::new()), entry(4, 2_000, Vec::new())];
+    let all = [vec![ahead, Entry::Refused(refused)], right].concat();
+    let view = View::of_entries(roster("Europe/Zurich", &HEMS), vec![(hem("home-1"), all)]);
+    let late: Vec<bool> = view.entries().map(|seen| seen.late).collect();
+    assert_eq!(late, [false, false, false, true], "only what was overtaken is");
+}
 
 /// What can happen to a job.
 #[derive(Debug, Clone)]

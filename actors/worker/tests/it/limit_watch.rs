@@ -8,7 +8,7 @@ use memcloud_worker::{EnergyApp, Outcome};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{Bench, GRID, LOAD, at, entry, power, roster};
+use crate::support::{Bench, GRID, LOAD, at, dated_ahead, entry, power, roster};
 
 const NOW: &str = "2026-07-01T12:00:00Z";
 
@@ -51,6 +51,15 @@ impl Days {
         }
         found
     }
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_while_does_not_freeze_a_homes_import() {
+    let mut days = Days::begin();
+    days.pass(5, [Some(1_000.0), Some(1_000.0)]);
+    let ahead = dated_ahead(entry(6, days.now(), vec![power(GRID, -1_000.0)]), 20);
+    days.bench.step(days.now(), vec![("home-1", vec![ahead])]);
+    assert!(!days.pass(40, [Some(6_000.0), Some(1_000.0)]).is_empty(), "the alarm comes");
 }
 
 #[test]

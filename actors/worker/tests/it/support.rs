@@ -71,6 +71,14 @@ pub(crate) fn entry(seq: u64, ts: i64, nodes: Vec<NodeReading>) -> Entry {
     Entry::Reading(Reading { seq: Seq(seq), ts, received: ts, nodes })
 }
 
+/// The entry as of a HEM whose clock is ahead.
+pub(crate) fn dated_ahead(mut entry: Entry, hours: i64) -> Entry {
+    if let Entry::Reading(reading) = &mut entry {
+        reading.ts.0 += hours * 3_600_000;
+    }
+    entry
+}
+
 /// An app, its state, and everything it has found, newest version of each; the state goes through
 /// JSON after every step, as over a restart.
 pub(crate) struct Bench<A: EnergyApp> {

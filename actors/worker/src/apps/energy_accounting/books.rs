@@ -118,7 +118,7 @@ impl Books {
         let zone = view.roster().time_zone();
         for seen in view.entries() {
             let Some(reading) = seen.reading() else { continue };
-            let ts = reading.ts.as_millis();
+            let ts = reading.taken().as_millis();
             let home = self.homes.entry(seen.hem.clone()).or_default();
             if quarter_of(ts) < home.open_from {
                 home.left_out += 1;
