@@ -314,6 +314,10 @@ impl WorkerJob {
             Some(Err(reason)) => return self.fail(reason),
             _ => {}
         }
+        if self.draining && !self.dirty && !self.saving {
+            // The step found nothing, so that no save will say that it is over.
+            self.answer_drained(&Ok(()));
+        }
         self.pump(context);
     }
 

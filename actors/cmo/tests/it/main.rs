@@ -1,7 +1,9 @@
-//! The operator, its supervisors and their jobs, each test in a world of its own with paused time.
+//! The operator, its supervisors and their jobs, each test in a world of its own; with paused time, but
+//! for `draining`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as tests do")]
 
+mod draining;
 mod jobs;
 mod operator;
 mod support;
