@@ -15,11 +15,11 @@ use crate::support::TestCloud;
 
 /// What a home heard.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// Every number that the cloud said is on disk.
-    pub acknowledged: Vec<Seq>,
+    pub(crate) acknowledged: Vec<Seq>,
     /// The codes of the errors that ended connections.
-    pub ended: Vec<String>,
+    pub(crate) ended: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -39,9 +39,9 @@ impl HemHandler for Ear {
 }
 
 /// A home with a grid connection, a PV and a load.
-pub struct TestHome {
+pub(crate) struct TestHome {
     /// The HEM.
-    pub hem: HemClient,
+    pub(crate) hem: HemClient,
     ear: Ear,
 }
 
@@ -63,7 +63,7 @@ fn node(number: u8, name: &str, kind: NodeKind) -> NodeDeclaration {
 
 impl TestHome {
     /// Connects a HEM by its device key.
-    pub fn connect(cloud: &TestCloud, id: &str, key: &str) -> Self {
+    pub(crate) fn connect(cloud: &TestCloud, id: &str, key: &str) -> Self {
         let tls = trust(&cloud.ca(), None).unwrap();
         let transport = TlsTransport::new(&cloud.hem.to_string(), tls).unwrap();
         let credential = Credential::Key(Secret::new(key));
@@ -83,7 +83,7 @@ impl TestHome {
     }
 
     /// Records a sample: a load of so many watts, fed by PV and the grid, so that all sums to zero.
-    pub fn sample(&self, at_ms: i64, load: f64, solar: f64, counter_wh: f64) -> Seq {
+    pub(crate) fn sample(&self, at_ms: i64, load: f64, solar: f64, counter_wh: f64) -> Seq {
         let watts = |number, watts| NodeReading {
             watts: Some(Watts(watts)),
             ..NodeReading::empty(NodeId(number))
@@ -97,7 +97,7 @@ impl TestHome {
     }
 
     /// Every number that was acknowledged so far, ascending.
-    pub fn acknowledged(&self) -> Vec<u64> {
+    pub(crate) fn acknowledged(&self) -> Vec<u64> {
         let mut all: Vec<u64> =
             self.ear.0.lock().unwrap().acknowledged.iter().map(|seq| seq.0).collect();
         all.sort_unstable();
@@ -106,14 +106,14 @@ impl TestHome {
     }
 
     /// The codes of what ended its connections.
-    pub fn ended(&self) -> Vec<String> {
+    pub(crate) fn ended(&self) -> Vec<String> {
         self.ear.0.lock().unwrap().ended.clone()
     }
 }
 
 /// The wall clock in Unix milliseconds.
 #[expect(clippy::disallowed_methods, reason = "tests with real sockets use real time")]
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
@@ -121,7 +121,7 @@ pub fn now_ms() -> i64 {
 /// Waits, on the runtime, until something holds.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "tests with real sockets use real time")]
-pub fn until<'a>(
+pub(crate) fn until<'a>(
     what: &'a str,
     mut holds: impl FnMut() -> bool + 'a,
 ) -> impl Future<Output = ()> + 'a {

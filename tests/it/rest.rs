@@ -8,52 +8,52 @@ use crate::support::TestCloud;
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The content type, without its parameters.
-    pub content_type: String,
+    pub(crate) content_type: String,
     /// The body.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
     /// The body as JSON.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 }
 
 /// Calls REST as the holder of a token.
-pub struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     cloud: &'a TestCloud,
     token: &'a str,
 }
 
 impl<'a> Caller<'a> {
     /// The tests' admin.
-    pub fn admin(cloud: &'a TestCloud) -> Self {
+    pub(crate) fn admin(cloud: &'a TestCloud) -> Self {
         Self { cloud, token: &cloud.token }
     }
 
     /// The holder of another token.
-    pub fn with_token(cloud: &'a TestCloud, token: &'a str) -> Self {
+    pub(crate) fn with_token(cloud: &'a TestCloud, token: &'a str) -> Self {
         Self { cloud, token }
     }
 
     /// GET.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], None).await
     }
 
     /// POST.
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.send("POST", path, &[], Some(body)).await
     }
 
     /// Any request.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a test waits for what it expects, before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test.
-pub fn memcloud() -> Command {
+pub(crate) fn memcloud() -> Command {
     Command::new(env!("CARGO_BIN_EXE_memcloud"))
 }
 
 /// Waits until something holds; fails with a sentence.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "tests with real processes use real time")]
-pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = probe() {
@@ -32,19 +32,19 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 
 /// What a cloud under test is told.
 #[derive(Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     settings: Vec<(String, String)>,
 }
 
 impl Builder {
     /// Sets a configuration key, e.g. `hem.heartbeat`.
-    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
         self
     }
 
     /// Starts the cloud, with an admin's token.
-    pub fn start(self) -> TestCloud {
+    pub(crate) fn start(self) -> TestCloud {
         let folder = tempfile::tempdir().unwrap();
         let mut cloud = TestCloud {
             folder,
@@ -61,36 +61,36 @@ impl Builder {
 }
 
 /// A running `memcloud serve`.
-pub struct TestCloud {
+pub(crate) struct TestCloud {
     folder: TempDir,
     settings: Vec<(String, String)>,
     process: Option<Child>,
     /// Where REST is.
-    pub http: SocketAddr,
+    pub(crate) http: SocketAddr,
     /// Where HEMs connect.
-    pub hem: SocketAddr,
+    pub(crate) hem: SocketAddr,
     /// An admin's token.
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl TestCloud {
     /// A cloud that is yet to be told something.
-    pub fn builder() -> Builder {
+    pub(crate) fn builder() -> Builder {
         Builder::default()
     }
 
     /// A cloud with the defaults.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::builder().start()
     }
 
     /// The folder that holds its data and keys.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// The authority that clients trust.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.folder().join("keys/ca-cert.pem")
     }
 
@@ -108,13 +108,13 @@ impl TestCloud {
     }
 
     /// Calls another command of the binary beside the running cloud.
-    pub fn call(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().unwrap()
     }
 
     /// Calls a command that prints one line alone on standard output.
     #[track_caller]
-    pub fn call_for_line(&self, arguments: &[&str]) -> String {
+    pub(crate) fn call_for_line(&self, arguments: &[&str]) -> String {
         let output = self.call(arguments);
         assert!(
             output.status.success(),
@@ -129,7 +129,7 @@ impl TestCloud {
     }
 
     /// Starts the process (again), on the same folder; ports may change.
-    pub fn launch(&mut self) {
+    pub(crate) fn launch(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let addresses = self.folder().join("data/addresses.json");
         let _ = std::fs::remove_file(&addresses);
@@ -155,12 +155,12 @@ impl TestCloud {
     }
 
     /// What it has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder().join("memcloud.log")).unwrap_or_default()
     }
 
     /// kill -9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -168,7 +168,7 @@ impl TestCloud {
     }
 
     /// SIGTERM, and waits for its end.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("it runs");
         let id = nix::unistd::Pid::from_raw(i32::try_from(process.id()).unwrap());
         nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
@@ -176,7 +176,7 @@ impl TestCloud {
     }
 
     /// The address of a REST path.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
     }
 }
