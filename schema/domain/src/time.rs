@@ -6,6 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+/// 0000-01-01T00:00:00Z.
+const FIRST_WRITABLE: i64 = -62_167_219_200_000;
+/// 9999-12-31T23:59:59.999Z.
+const LAST_WRITABLE: i64 = 253_402_300_799_999;
+
 /// A moment in Unix milliseconds, UTC. Given by a clock; never asked of the machine in here.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -20,14 +25,12 @@ impl Timestamp {
         self.0
     }
 
-    /// The same moment as a calendar date and time; clamped to what the calendar holds.
+    /// The same moment as a calendar date and time; clamped to the years 0 to 9999, which RFC 3339 can
+    /// write and everyone can read.
     #[must_use]
     pub fn to_datetime(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0).unwrap_or(if self.0 < 0 {
-            DateTime::<Utc>::MIN_UTC
-        } else {
-            DateTime::<Utc>::MAX_UTC
-        })
+        let held = self.0.clamp(FIRST_WRITABLE, LAST_WRITABLE);
+        DateTime::from_timestamp_millis(held).unwrap_or_default()
     }
 
     /// Later by a span.
@@ -59,5 +62,19 @@ impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC, with milliseconds.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.to_datetime().to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_that_no_calendar_holds_is_still_written_so_that_anyone_can_read_it() {
+        // As far as an event's `until` can say it.
+        let furthest = (1 << 53) - 1;
+        assert_eq!(Timestamp(furthest).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(-furthest).to_string(), "0000-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp(1_000).to_string(), "1970-01-01T00:00:01.000Z");
     }
 }
