@@ -1,5 +1,6 @@
 //! What the group commit has done on a blocking thread, and how that went.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use memcloud_domain::{SessionOpened, Timestamp};
@@ -49,7 +50,8 @@ impl Job {
         Ok(store.commit(&self.batch, now)?.into_iter().map(Ok).collect())
     }
 
-    /// One transaction per element, so that one that cannot be stored takes none along.
+    /// One transaction per element, so that one that cannot be stored, or over which the store panics,
+    /// takes none along.
     fn commit_each(
         &self,
         store: &dyn TelemetryStore,
@@ -57,7 +59,15 @@ impl Job {
     ) -> Result<Vec<Result<CommitOutcome, StoreError>>, StoreError> {
         let mut outcomes = Vec::with_capacity(self.batch.len());
         for element in self.batch.iter() {
-            match store.commit(std::slice::from_ref(element), now) {
+            let attempt = || store.commit(std::slice::from_ref(element), now);
+            // A store outlives a panic: its transaction is rolled back with the connection.
+            let outcome = catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
+                Err(StoreError::Damaged {
+                    what: format!("what HEM {} handed over", element.hem),
+                    reason: "the store panicked over it".to_owned(),
+                })
+            });
+            match outcome {
                 Ok(mut one) => outcomes.push(Ok(one.pop().unwrap_or(CommitOutcome::Fenced))),
                 Err(error) if error.is_temporary() => return Err(error),
                 Err(error) => outcomes.push(Err(error)),

@@ -344,6 +344,22 @@ fn entries_that_can_never_be_stored_end_their_own_session_and_hold_up_nobody_els
 }
 
 #[test]
+fn entries_over_which_the_store_panics_end_their_own_session_and_hold_up_nobody_else() {
+    Universe::run(T0, async |scope| {
+        let world = World::new(scope);
+        let (good, bad) = (world.open("good").await, world.open("bad").await);
+        world.store.crash_on(bad.hem.clone());
+        world.hand_over(&bad, readings(1..=5));
+        world.hand_over(&good, readings(1..=5));
+        world.pass(60_000).await;
+        assert_eq!((through(&good), through(&bad)), (5, 0));
+        assert!(bad.durable.borrow().fenced && !good.durable.borrow().fenced);
+        assert_eq!(world.historian.ask(GetHealth, SOON).await.unwrap().away, None);
+        world.assert_balanced();
+    });
+}
+
+#[test]
 fn a_flush_commits_what_waits_and_ends_the_historian() {
     Universe::run(T0, async |scope| {
         let world = World::new(scope);

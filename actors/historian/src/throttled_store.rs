@@ -27,13 +27,15 @@ pub struct ThrottledStore<S> {
     rows_per_second: AtomicU64,
     away: Mutex<Option<String>>,
     rejected: Mutex<Option<HemId>>,
+    crashing: Mutex<Option<HemId>>,
 }
 
 impl<S: TelemetryStore> ThrottledStore<S> {
     /// Wraps a store.
     pub fn new(inner: S, rows_per_second: u64) -> Self {
         let rows_per_second = AtomicU64::new(rows_per_second);
-        Self { inner, rows_per_second, away: Mutex::new(None), rejected: Mutex::new(None) }
+        let (rejected, crashing) = (Mutex::new(None), Mutex::new(None));
+        Self { inner, rows_per_second, away: Mutex::new(None), rejected, crashing }
     }
 
     /// Changes the rate; 0 is unlimited.
@@ -46,8 +48,9 @@ impl<S: TelemetryStore> ThrottledStore<S> {
         *lock(&self.away) = Some(reason.to_owned());
     }
 
-    /// Ends [`ThrottledStore::go_away`] and [`ThrottledStore::reject`].
+    /// Ends [`ThrottledStore::go_away`], [`ThrottledStore::reject`] and [`ThrottledStore::crash_on`].
     pub fn come_back(&self) {
+        *lock(&self.crashing) = None;
         *lock(&self.rejected) = None;
         *lock(&self.away) = None;
     }
@@ -55,6 +58,11 @@ impl<S: TelemetryStore> ThrottledStore<S> {
     /// From now on every commit with entries of this HEM fails for a reason that does not pass.
     pub fn reject(&self, hem: HemId) {
         *lock(&self.rejected) = Some(hem);
+    }
+
+    /// From now on every commit with entries of this HEM panics.
+    pub fn crash_on(&self, hem: HemId) {
+        *lock(&self.crashing) = Some(hem);
     }
 
     /// The wrapped store.
@@ -96,7 +104,17 @@ impl<S: TelemetryStore> TelemetryStore for ThrottledStore<S> {
         now: Timestamp,
     ) -> Result<Vec<CommitOutcome>, StoreError> {
         self.check()?;
-        if batch.iter().any(|element| lock(&self.rejected).as_ref() == Some(&element.hem)) {
+        let concerns = |hem: &Mutex<Option<HemId>>| {
+            let hem = lock(hem).clone();
+            hem.is_some_and(|hem| batch.iter().any(|element| element.hem == hem))
+        };
+        if concerns(&self.crashing) {
+            #[expect(clippy::panic, reason = "it is what was asked for")]
+            {
+                panic!("a crash that was asked for");
+            }
+        }
+        if concerns(&self.rejected) {
             let reason = "a fault that was asked for".to_owned();
             return Err(StoreError::Conflict { what: "entries", reason });
         }
