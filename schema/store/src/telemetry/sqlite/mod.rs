@@ -73,6 +73,15 @@ pub struct SqliteTelemetry {
     retained_through: AtomicI64,
 }
 
+/// When a transaction is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Syncing {
+    /// Before whoever wrote it goes on.
+    AtOnce,
+    /// With the next one that is synced.
+    WithTheNext,
+}
+
 struct ReaderPool {
     idle: Vec<SqliteConnection>,
     busy: usize,
@@ -152,13 +161,33 @@ impl SqliteTelemetry {
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.write_then(work, |_| {})
+        self.transact(work, Syncing::AtOnce, |_| {})
     }
 
     /// Writes in one transaction, and does something once it is on disk, before any other write.
     fn write_then<T>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+        then: impl FnOnce(&T),
+    ) -> Result<T, StoreError> {
+        self.transact(work, Syncing::AtOnce, then)
+    }
+
+    /// Writes in one transaction what nobody was promised, such as a chunk in place of its rows: should
+    /// the machine fail before the next write that is synced, it may be as if this had not been. The
+    /// log keeps the order, so that nothing is on disk without what was written before it. A commit
+    /// then waits for the writing of upkeep alone, not for its disk.
+    fn write_lazily<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transact(work, Syncing::WithTheNext, |_| {})
+    }
+
+    fn transact<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+        syncing: Syncing,
         then: impl FnOnce(&T),
     ) -> Result<T, StoreError> {
         let mut writer = lock(&self.writer);
@@ -170,7 +199,16 @@ impl SqliteTelemetry {
                 connection
             }
         };
-        let result = keep_cause(work, |work| connection.immediate_transaction(work));
+        if syncing == Syncing::WithTheNext {
+            connection.batch_execute("PRAGMA synchronous = NORMAL")?;
+        }
+        let mut result = keep_cause(work, |work| connection.immediate_transaction(work));
+        if syncing == Syncing::WithTheNext
+            && let Err(error) = connection.batch_execute("PRAGMA synchronous = FULL")
+        {
+            // No commit may go over a connection that does not sync.
+            result = result.and(Err(error.into()));
+        }
         if let Ok(written) = &result {
             then(written);
         }

@@ -64,7 +64,7 @@ impl SqliteTelemetry {
             step.done += made.len();
             step.more |= more;
             if !made.is_empty() {
-                self.write(|connection| self.replace(connection, &made, commit, now))?;
+                self.write_lazily(|connection| self.replace(connection, &made, commit, now))?;
             }
         }
         Ok(step)

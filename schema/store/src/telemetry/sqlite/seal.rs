@@ -45,7 +45,7 @@ impl SqliteTelemetry {
                 raw::hot(connection, &Window::all(hem_no), End::Oldest, limit)
             })?;
             let Some(sealed) = encode(hem_no, &oldest)? else { continue };
-            self.write(|connection| exchange(connection, &sealed))?;
+            self.write_lazily(|connection| exchange(connection, &sealed))?;
             step.done += oldest.len();
             // It may have another chunk's worth.
             step.more = true;
