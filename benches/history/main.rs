@@ -29,6 +29,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_hours(24);
 const POINTS: usize = 500;
 const COMMIT: usize = 1_000;
+const COMMITS_BETWEEN_UPKEEP: usize = 20;
 
 fn main() -> anyhow::Result<()> {
     let days = u32::try_from(option("DAYS", 365)?)?;
@@ -43,35 +44,22 @@ fn main() -> anyhow::Result<()> {
     let end = Timestamp(Clock::system().unix_ms()).minus(MINUTE);
     let begin = end.minus(DAY * days);
 
-    let start = Instant::now();
-    let readings = fill(&store, &hem, begin, end)?;
-    let filled = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let later = end.plus(DAY * 2);
-    let mut buckets = 0;
-    loop {
-        let step = store.upkeep(UpkeepTask::RollUp, later)?;
-        buckets += step.done;
-        if !step.more {
-            break;
-        }
-    }
-    let rolled_up = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    while store.upkeep(UpkeepTask::Seal, later)?.more {}
-    let sealed = start.elapsed().as_secs_f64();
-    let buckets = float(u64::try_from(buckets)?);
+    let filled = fill(&store, &hem, begin, end)?;
+    let readings = float(filled.readings);
     let figures = store.figures()?;
     writeln!(
         out,
-        "{} readings of 8 nodes over {days} days, one a minute: stored in {filled:.1} s ({} a second), rolled \
-         up in {rolled_up:.1} s ({} buckets a second), sealed in {sealed:.1} s; {} MB in all, {:.0} B per reading \
-         with its roll-ups, {:.1} B in its chunk\n",
-        readable(float(readings), 0),
-        readable(float(readings) / filled, 0),
-        readable(buckets / rolled_up, 0),
+        "{} readings of 8 nodes over {days} days, one a minute: stored in {:.1} s ({} a second), rolled up in \
+         {:.1} s ({} buckets a second), sealed in {:.1} s; {} MB in all, {:.0} B per reading with its roll-ups, \
+         {:.1} B in its chunk\n",
+        readable(readings, 0),
+        filled.storing,
+        readable(readings / filled.storing, 0),
+        filled.rolling_up,
+        readable(filled.buckets / filled.rolling_up, 0),
+        filled.sealing,
         readable(float(figures.file_bytes) / 1e6, 0),
-        float(figures.file_bytes) / float(readings),
+        float(figures.file_bytes) / readings,
         float(figures.sealed_bytes) / float(figures.sealed_readings.max(1)),
     )?;
 
@@ -117,27 +105,66 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A home's readings, one a minute; how many.
+/// How a store was filled; times in seconds.
+#[derive(Default)]
+struct Filled {
+    readings: u64,
+    buckets: f64,
+    storing: f64,
+    rolling_up: f64,
+    sealing: f64,
+}
+
+impl Filled {
+    /// All the upkeep that there is to do.
+    fn keep_up(&mut self, store: &SqliteTelemetry, now: Timestamp) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let step = store.upkeep(UpkeepTask::RollUp, now)?;
+            self.buckets += float(u64::try_from(step.done)?);
+            if !step.more {
+                break;
+            }
+        }
+        self.rolling_up += start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        while store.upkeep(UpkeepTask::Seal, now)?.more {}
+        self.sealing += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+}
+
+/// Stores a home's readings, one a minute; upkeep comes between, as it does where a HEM fills in what
+/// it kept.
 fn fill(
     store: &SqliteTelemetry,
     hem: &HemId,
     begin: Timestamp,
     end: Timestamp,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Filled> {
     let microgrid = MicrogridId::new("fontana")?;
     let session = NewSession { hem: hem.clone(), microgrid };
     let opened = store.open_sessions(&[session])?.pop().context("no session was opened")?;
     let mut home = Home::new(HomeProfile::new(Dataset::fontana()?, 0, 1), begin);
-    let (mut seq, mut ts) = (0, begin);
+    let mut filled = Filled::default();
+    let mut ts = begin;
+    // Every bucket is due by then.
+    let later = end.plus(DAY * 2);
     while ts < end {
-        let mut entries = Vec::with_capacity(COMMIT);
-        while ts < end && entries.len() < COMMIT {
-            seq += 1;
-            ts = ts.plus(MINUTE);
-            let nodes = home.sample(ts);
-            entries.push(Entry::Reading(Reading { seq: Seq(seq), ts, received: ts, nodes }));
+        for _ in 0..COMMITS_BETWEEN_UPKEEP {
+            let mut entries = Vec::with_capacity(COMMIT);
+            while ts < end && entries.len() < COMMIT {
+                filled.readings += 1;
+                ts = ts.plus(MINUTE);
+                let (seq, nodes) = (Seq(filled.readings), home.sample(ts));
+                entries.push(Entry::Reading(Reading { seq, ts, received: ts, nodes }));
+            }
+            let batch = [HemEntries { hem: hem.clone(), epoch: opened.epoch, entries }];
+            let start = Instant::now();
+            store.commit(&batch, end)?;
+            filled.storing += start.elapsed().as_secs_f64();
         }
-        store.commit(&[HemEntries { hem: hem.clone(), epoch: opened.epoch, entries }], end)?;
+        filled.keep_up(store, later)?;
     }
-    Ok(seq)
+    Ok(filled)
 }

@@ -260,9 +260,7 @@ async fn panic_again_and_again(root: &Scope) -> Vec<f64> {
         loop {
             match child.ask(Nothing, DEADLINE).await {
                 Ok(()) => break,
-                Err(AskError::Restarting | AskError::Lost) => {
-                    actix_rt::time::sleep(Duration::from_micros(50)).await
-                }
+                Err(AskError::Restarting | AskError::Lost) => actix_rt::task::yield_now().await,
                 Err(other) => panic!("it did not come back: {other}"),
             }
         }
