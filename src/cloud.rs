@@ -163,8 +163,7 @@ impl Cloud {
                 latest: vec![publisher.port(), status.port()],
             },
             arbiters.iter().map(Arbiter::handle).collect::<Vec<ArbiterHandle>>(),
-        )
-        .context("HEMs cannot be listened to")?;
+        )?;
         followers.cut_hem(hem.cut_hem());
 
         let collected = prometheus::Registry::new();

@@ -183,6 +183,26 @@ section!(Log {
     pub file: Option<PathBuf>,
 });
 
+impl Log {
+    // Else env_logger takes a misspelt level for a module's name, and logs nothing.
+    fn check(&self) -> Result<(), ConfigurationError> {
+        let filters =
+            self.level.split_once('/').map_or(self.level.as_str(), |(filters, _)| filters);
+        for filter in filters.split(',').map(str::trim).filter(|filter| !filter.is_empty()) {
+            let level = filter.rsplit_once('=').map_or(filter, |(_, level)| level);
+            if level.trim().parse::<log::LevelFilter>().is_err() {
+                return Err(wrong(
+                    "log.level",
+                    format!(
+                        "\"{filter}\" is no level; write error, warn, info, debug, trace or off, or MODULE=LEVEL"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Configuration {
     /// Reads the defaults, then the file if one is named, then the process's environment.
     ///
@@ -232,8 +252,12 @@ impl Configuration {
             }
             None => wrong("environment", error.to_string()),
         })?;
-        let configuration: Self = serde_path_to_error::deserialize(merged)
-            .map_err(|error| wrong(&error.path().to_string(), error.inner().to_string()))?;
+        let configuration: Self = serde_path_to_error::deserialize(merged).map_err(|error| {
+            let (key, reason) = (error.path().to_string(), error.inner().to_string());
+            // The reason may say the key, or its section, once more.
+            let end = reason.rfind(" for key `").unwrap_or(reason.len());
+            wrong(&key, reason.get(..end).unwrap_or(&reason))
+        })?;
         configuration.check()?;
         configuration.with_absolute_paths()
     }
@@ -310,7 +334,7 @@ impl Configuration {
                 format!("\"{}\" is no bus of this version; write \"local:\"", self.bus.url),
             ));
         }
-        Ok(())
+        self.log.check()
     }
 
     fn with_absolute_paths(mut self) -> Result<Self, ConfigurationError> {
@@ -442,13 +466,21 @@ mod tests {
             (Some("[retention]\nraw = \"90 parsecs\"\n"), &[], "`retention.raw`"),
             (Some("[hem]\nmax_batch = 0\n"), &[], "`hem.max_batch`"),
             (Some("[iot_store]\nurl = \"mongo\"\n"), &[], "`iot_store.url`"),
+            (Some("[log]\nlevel = \"loud\"\n"), &[], "`log.level`"),
             (Some("not toml"), &[], "memcloud.toml"),
             (None, &[("MEMCLOUD_HTTP__WORKERS", "many")], "`http.workers`"),
             (None, &[("MEMCLOUD_HTTPBIND", "x")], "MEMCLOUD_HTTPBIND"),
         ] {
             let error = load(file, environment).unwrap_err();
             assert!(error.contains(says), "{error}");
+            assert!(!error.contains("for key"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_log_level_may_differ_by_module() {
+        let level = [("MEMCLOUD_LOG__LEVEL", "info, memcloud_hem=debug,actix_server=off/socket")];
+        assert!(load(None, &level).is_ok());
     }
 
     #[test]

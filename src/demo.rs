@@ -67,7 +67,8 @@ impl Demo {
             Some(path) => Dataset::read(path),
             None => Dataset::fontana(),
         }?;
-        let homes = options.hems.unwrap_or(dataset.home_count()).max(1);
+        let homes = options.hems.unwrap_or(dataset.home_count());
+        anyhow::ensure!(homes > 0, "a demo needs a home: give --hems 1 or more");
         let microgrid = MicrogridId::new(MICROGRID)?;
         let configuration = with_free_ports(configuration)?;
         let cloud = Cloud::start(&configuration).await?;

@@ -17,6 +17,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use self::figures::count;
 pub use self::plain::PlainView;
 pub use self::screen::ScreenView;
 pub use self::snapshot::{

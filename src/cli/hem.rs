@@ -43,9 +43,10 @@ pub(super) fn run(configuration: &Configuration, command: &Command) -> anyhow::R
             let hems =
                 pages(|page| clerk.carry_out(ListHems { microgrid: microgrid.clone(), page }))?;
             if hems.is_empty() {
-                say(
-                    "there are no HEMs; register one with `memcloud hem register HEM --microgrid ID`",
-                );
+                say(format_args!(
+                    "there are no HEMs in {}; register one with `memcloud hem register HEM --microgrid ID`",
+                    configuration.data.dir.display()
+                ));
             }
             for hem in hems {
                 print(format_args!(

@@ -55,7 +55,10 @@ pub(super) fn run(configuration: &Configuration, command: &Command) -> anyhow::R
         Command::List => {
             let microgrids = pages(|page| clerk.carry_out(ListMicrogrids { page }))?;
             if microgrids.is_empty() {
-                say("there are no microgrids; add one with `memcloud microgrid add ID`");
+                say(format_args!(
+                    "there are no microgrids in {}; add one with `memcloud microgrid add ID`",
+                    configuration.data.dir.display()
+                ));
             }
             for microgrid in microgrids {
                 print(format_args!(

@@ -53,7 +53,7 @@ enum Command {
     /// Add and list microgrids, and issue enrolment tokens.
     #[command(subcommand)]
     Microgrid(microgrid::Command),
-    /// Register and list HEMs, and rotate their keys.
+    /// Register and list HEMs; their keys are rotated and revoked by REST.
     #[command(subcommand)]
     Hem(hem::Command),
     /// Print the OpenAPI document of the REST API.

@@ -60,7 +60,10 @@ pub(super) fn run(configuration: &Configuration, command: &Command) -> anyhow::R
         Command::List => {
             let tokens = all(&clerk)?;
             if tokens.is_empty() {
-                say("there are no tokens; make one with `memcloud token add --role admin NAME`");
+                say(format_args!(
+                    "there are no tokens in {}; make one with `memcloud token add --role admin NAME`",
+                    configuration.data.dir.display()
+                ));
             }
             for token in tokens {
                 let microgrid = token.access.microgrid.as_ref().map_or("*", MicrogridId::as_str);

@@ -1,7 +1,7 @@
 //! Turns what the cloud knows into the picture of the demo, once a second, by asking the same actors
 //! that REST asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use memcloud_domain::{JobRecord, JobResult, MicrogridId, Timestamp};
@@ -13,13 +13,15 @@ use tokio::time::Instant;
 
 use crate::api::{RegistrarPorts, StatusPorts};
 use crate::cloud::Cloud;
-use crate::demo_view::{DemoSnapshot, HomeLine, IngestLine, JobLine, Message};
+use crate::demo_view::{DemoSnapshot, HomeLine, IngestLine, JobLine, Message, count};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Jobs' results change slowly; they are asked for less often than the homes.
 const JOBS_EVERY: Duration = Duration::from_secs(3);
 /// How far back a job's latest result may lie.
 const RESULTS_WITHIN: Duration = Duration::from_secs(36 * 3_600);
+/// The rate of acknowledged readings is that of this long.
+const RATE_OVER: Duration = Duration::from_secs(5);
 const MOST_HOMES: usize = 1_000;
 const MOST_MESSAGES: usize = 50;
 
@@ -30,7 +32,7 @@ pub(super) struct Sampler {
     registrar: RegistrarPorts,
     status: StatusPorts,
     snapshot: DemoSnapshot,
-    counted: Option<(Instant, u64)>,
+    counted: VecDeque<(Instant, u64)>,
     jobs_due: Instant,
     said: BTreeMap<String, String>,
 }
@@ -46,7 +48,7 @@ impl Sampler {
             registrar: cloud.registrar().clone(),
             status: cloud.status().clone(),
             snapshot: first,
-            counted: None,
+            counted: VecDeque::new(),
             said: BTreeMap::new(),
         }
     }
@@ -69,13 +71,18 @@ impl Sampler {
 
     fn count(&mut self, fleet: &FleetProgress) {
         let at = self.clock.instant();
-        let per_second = self.counted.map_or(0.0, |(before, acknowledged)| {
+        while self.counted.len() > 1
+            && self.counted.get(1).is_some_and(|(before, _)| *before + RATE_OVER <= at)
+        {
+            self.counted.pop_front();
+        }
+        let per_second = self.counted.front().map_or(0.0, |&(before, acknowledged)| {
             let seconds = at.saturating_duration_since(before).as_secs_f64().max(0.001);
             #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
             let more = fleet.acknowledged.saturating_sub(acknowledged) as f64;
             more / seconds
         });
-        self.counted = Some((at, fleet.acknowledged));
+        self.counted.push_back((at, fleet.acknowledged));
         let was_filling = self.snapshot.ingest.backfill;
         self.snapshot.ingest = IngestLine {
             acknowledged: fleet.acknowledged,
@@ -84,6 +91,9 @@ impl Sampler {
             backfill: fleet.backfill,
         };
         if let (Some((_, all)), None) = (was_filling, fleet.backfill) {
+            // What follows is slow: its rate begins anew.
+            self.counted.clear();
+            let all = count(all);
             self.say(format!("the past is filled in: {all} readings on disk; the homes are live"));
         }
     }

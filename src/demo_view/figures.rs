@@ -31,7 +31,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A count with its thousands apart.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
