@@ -83,8 +83,10 @@ impl PlainView {
         }
         self.homes.retain(|name, _| snapshot.homes.iter().any(|home| home.name == *name));
         for (online, word) in [(true, "online"), (false, "offline")] {
-            let names: Vec<&str> =
+            let mut names: Vec<&str> =
                 changed.iter().filter(|(_, now)| *now == online).map(|(name, _)| *name).collect();
+            // home-10 comes after home-9.
+            names.sort_unstable_by_key(|name| (name.len(), *name));
             match names.as_slice() {
                 [] => {}
                 [first, .., last] if names.len() > 6 => {
@@ -192,6 +194,7 @@ mod tests {
         snapshot.homes = (1..=1_000)
             .map(|i| super::super::HomeLine { name: format!("h{i}"), ..home.clone() })
             .collect();
+        snapshot.homes.sort_by(|one, other| one.name.cmp(&other.name));
         let told = view.accept(&snapshot);
         assert_eq!(told.iter().filter(|line| line.contains("online: ")).count(), 1);
         assert!(told.iter().any(|line| line.ends_with("online: 1000 homes, h1 to h1000")));

@@ -382,8 +382,11 @@ fn job_line(job: &JobLine, width: usize) -> Line<'static> {
         JobState::Stopped => ("○", QUIET),
         JobState::Failed { .. } => ("✖", ALARM),
     };
-    let said =
-        if failed || job.latest.is_empty() { job_state(&job.state) } else { job.latest.clone() };
+    let said = match &job.state {
+        _ if failed || job.latest.is_empty() => job_state(&job.state),
+        JobState::Stopped => format!("stopped; {}", job.latest),
+        _ => job.latest.clone(),
+    };
     let said_colour = if failed || job.alarm { ALARM } else { Color::Indexed(252) };
     Line::from(vec![
         Span::styled(format!(" {mark} "), colour),
@@ -586,6 +589,17 @@ pub(super) mod tests {
 
     fn shown(snapshot: &DemoSnapshot, width: u16, height: u16) -> String {
         text(&drawn(&mut ScreenView::default(), snapshot, width, height))
+    }
+
+    #[test]
+    fn a_job_that_is_stopped_says_so_beside_what_it_found_out() {
+        let job = JobLine {
+            app: "energy-accounting".into(),
+            state: JobState::Stopped,
+            latest: "today 22.5 kWh used".into(),
+            alarm: false,
+        };
+        assert!(job_line(&job, 80).to_string().contains("stopped; today 22.5 kWh used"));
     }
 
     #[test]
