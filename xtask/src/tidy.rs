@@ -229,6 +229,35 @@ fn check_one_tls_provider(metadata: &Metadata, findings: &mut Vec<String>) {
 mod tests {
     use super::*;
 
+    fn with_planted(from: &str, dependency: &str, into: &str) -> Vec<String> {
+        let mut metadata =
+            MetadataCommand::new().manifest_path(layout::root().join("Cargo.toml")).exec().unwrap();
+        let mut before = Vec::new();
+        check_edges(&metadata, &mut before);
+        assert_eq!(before, Vec::<String>::new(), "the house is tidy as it is");
+        let package = |name: &str| move |package: &&Package| package.name.as_str() == name;
+        let giver = metadata.packages.iter().find(package(from)).unwrap();
+        let planted =
+            giver.dependencies.iter().find(|edge| edge.name == dependency).unwrap().clone();
+        let taker = metadata.packages.iter_mut().find(|package| package.name.as_str() == into);
+        taker.unwrap().dependencies.push(planted);
+        let mut findings = Vec::new();
+        check_edges(&metadata, &mut findings);
+        findings
+    }
+
+    #[test]
+    fn a_planted_edge_between_siblings_is_found() {
+        let findings = with_planted("memcloud-historian", "memcloud-store", "memcloud-bus");
+        assert_eq!(findings, ["memcloud-bus must not use memcloud-store: no door between them"]);
+    }
+
+    #[test]
+    fn an_engine_in_a_contract_is_found() {
+        let findings = with_planted("memcloud-store", "diesel", "memcloud-domain");
+        assert_eq!(findings, ["memcloud-domain must not use diesel: it stays free of engines"]);
+    }
+
     #[test]
     fn a_licence_expression_is_read_as_spdx_means_it() {
         assert!(is_free("MIT OR Apache-2.0"));
