@@ -10,7 +10,7 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
-use memcloud_domain::Seq;
+use memcloud_domain::{HemId, Seq};
 use memcloud_domain::messages::{Durability, OpenSession, StoreEntries};
 use memcloud_supervision::{Port, TellError};
 use memcloud_wire::ErrorCode;
@@ -58,6 +58,8 @@ pub(crate) struct Conversation {
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
     asked_at: Instant,
+    /// Who it says it is; for the log.
+    asked_as: Option<HemId>,
     presence: Option<Presence>,
     claim: Option<ClaimedHem>,
     is_unflushed: bool,
@@ -92,6 +94,7 @@ impl Conversation {
             armed: None,
             asked_at: now,
             presence: None,
+            asked_as: None,
             claim: None,
             is_unflushed: true,
             has_peer_ended: false,
@@ -267,6 +270,7 @@ impl Conversation {
         match effect {
             Effect::Authenticate(question) => {
                 self.asked_at = shared.clock.instant();
+                self.asked_as = Some(question.hem.clone());
                 self.pending = Some(Box::pin(async move {
                     let answer = shared.ports.authenticate.ask(*question, timeout).await;
                     answer.map_or(Event::Unanswered, Event::Authenticated)
@@ -327,7 +331,7 @@ impl Conversation {
     fn log_turned_away(&self, code: ErrorCode) {
         let level =
             if self.shared.may_log_stranger() { log::Level::Info } else { log::Level::Debug };
-        let hem = self.claim.as_ref().map_or("?", |claim| claim.hem.as_str());
+        let hem = self.asked_as.as_ref().map_or("?", HemId::as_str);
         let peer = self.stream.get_ref().0.peer_addr();
         let peer = peer.map_or_else(|_| "?".to_owned(), |peer| peer.to_string());
         log::log!(

@@ -18,7 +18,7 @@ pub enum HemError {
         source: io::Error,
     },
     /// A TLS file cannot be read.
-    #[error("cannot read {}; `memcloud keys` makes the keys folder", path.display())]
+    #[error("cannot read {}; is keys.dir or hem.client_ca right?", path.display())]
     ReadFile {
         /// Which file.
         path: PathBuf,

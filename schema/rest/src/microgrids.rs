@@ -37,14 +37,19 @@ pub struct Totals {
 impl From<PowerTotals> for Totals {
     fn from(totals: PowerTotals) -> Self {
         Self {
-            consumption_watts: totals.consumption_watts,
-            generation_watts: totals.generation_watts,
-            storage_watts: totals.storage_watts,
-            import_watts: totals.import_watts,
-            export_watts: totals.export_watts,
-            soc: totals.soc,
+            consumption_watts: Watts(rounded(totals.consumption_watts.0)),
+            generation_watts: Watts(rounded(totals.generation_watts.0)),
+            storage_watts: Watts(rounded(totals.storage_watts.0)),
+            import_watts: Watts(rounded(totals.import_watts.0)),
+            export_watts: Watts(rounded(totals.export_watts.0)),
+            soc: totals.soc.map(|soc| StateOfCharge(rounded(soc.0))),
         }
     }
+}
+
+/// Four digits after the point: what is added up in doubles carries dust in the last of its digits.
+fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }
 
 /// What a microgrid's connection bears. An absent limit is none.
