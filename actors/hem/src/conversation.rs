@@ -10,8 +10,8 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
-use memcloud_domain::{HemId, Seq};
 use memcloud_domain::messages::{Durability, OpenSession, StoreEntries};
+use memcloud_domain::{HemId, Seq};
 use memcloud_supervision::{Port, TellError};
 use memcloud_wire::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
