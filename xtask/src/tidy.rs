@@ -235,8 +235,7 @@ mod tests {
         let mut before = Vec::new();
         check_edges(&metadata, &mut before);
         assert_eq!(before, Vec::<String>::new(), "the house is tidy as it is");
-        let package = |name: &str| move |package: &&Package| package.name.as_str() == name;
-        let giver = metadata.packages.iter().find(package(from)).unwrap();
+        let giver = metadata.packages.iter().find(|package| package.name.as_str() == from).unwrap();
         let planted =
             giver.dependencies.iter().find(|edge| edge.name == dependency).unwrap().clone();
         let taker = metadata.packages.iter_mut().find(|package| package.name.as_str() == into);
