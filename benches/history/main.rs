@@ -17,6 +17,7 @@ use memcloud_domain::{
 };
 use memcloud_emulator::{Dataset, Home, HomeProfile};
 use memcloud_store::sqlite::Location;
+use memcloud_store::telemetry::buckets::Level;
 use memcloud_store::telemetry::sqlite::SqliteOptions;
 use memcloud_store::telemetry::{
     HemEntries, NewSession, SeriesQuery, SqliteTelemetry, TelemetryStore, UpkeepTask,
@@ -28,6 +29,8 @@ use support::option;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_hours(24);
 const POINTS: usize = 500;
+/// The homes' own.
+const TIME_ZONE: chrono_tz::Tz = chrono_tz::America::Los_Angeles;
 const COMMIT: usize = 1_000;
 const COMMITS_BETWEEN_UPKEEP: usize = 20;
 
@@ -89,7 +92,7 @@ fn main() -> anyhow::Result<()> {
                     from: end.minus(back + span),
                     to: end.minus(back),
                     points: POINTS,
-                    time_zone: chrono_tz::America::Los_Angeles,
+                    time_zone: TIME_ZONE,
                 };
                 let start = Instant::now();
                 let series = store.series(&question)?;
@@ -143,13 +146,15 @@ fn fill(
     end: Timestamp,
 ) -> anyhow::Result<Filled> {
     let microgrid = MicrogridId::new("fontana")?;
+    store.set_time_zone(&microgrid, TIME_ZONE)?;
     let session = NewSession { hem: hem.clone(), microgrid };
     let opened = store.open_sessions(&[session])?.pop().context("no session was opened")?;
     let mut home = Home::new(HomeProfile::new(Dataset::fontana()?, 0, 1), begin);
     let mut filled = Filled::default();
     let mut ts = begin;
-    // Every bucket is due by then.
-    let later = end.plus(DAY * 2);
+    // Every bucket has ended by then; but a coarser one is due some time after the finer ones it is made
+    // of, so that time goes on.
+    let mut later = end.plus(DAY * 2);
     while ts < end {
         for _ in 0..COMMITS_BETWEEN_UPKEEP {
             let mut entries = Vec::with_capacity(COMMIT);
@@ -165,6 +170,13 @@ fn fill(
             filled.storing += start.elapsed().as_secs_f64();
         }
         filled.keep_up(store, later)?;
+        later = later.plus(MINUTE);
     }
+    for _ in Level::ALL {
+        filled.keep_up(store, later)?;
+        later = later.plus(MINUTE);
+    }
+    let dirty = store.figures()?.dirty_buckets;
+    anyhow::ensure!(dirty == 0, "{dirty} buckets were left");
     Ok(filled)
 }

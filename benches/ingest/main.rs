@@ -2,7 +2,8 @@
 //! of the same run. Rounds of the two alternate, so that whatever else the machine does falls on both.
 //!
 //! `cargo bench --bench ingest`; the environment may set `BENCH_ROUNDS` (5), `_SECONDS` (15),
-//! `_WARMUP` (3), `_HEMS` (200), `_WORKERS` (the cloud's `hem.workers`, 1).
+//! `_WARMUP` (3), `_HEMS` (200), `_WORKERS` (the cloud's `hem.workers`, 1), `_PERCENT` (50: of the cloud's rate, at
+//! which the time to the acknowledgement is measured).
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 
@@ -17,7 +18,7 @@ use std::io::Write;
 use std::path::Path;
 
 use round::{Kind, Plan, Round};
-use support::figures::{Figure, readable};
+use support::figures::{Figure, float, readable};
 use support::{option, processor};
 
 fn main() -> anyhow::Result<()> {
@@ -80,13 +81,11 @@ fn compare() -> anyhow::Result<()> {
     ))?;
     let full = run_rounds(&plan, rounds)?;
     let [_, cloud_rate] = full.figures(|round| round.load.rate);
-    let half = Plan { rate: Some((cloud_rate.median() / 2.0).round()), ..plan };
-    say(format_args!(
-        "\nat half of the cloud's rate, {} readings/s:",
-        readable(cloud_rate.median() / 2.0, 0)
-    ))?;
-    let at_half = run_rounds(&half, rounds)?;
-    report(&full, &at_half)
+    let percent = option("PERCENT", 50)?;
+    let rate = (cloud_rate.median() * float(percent) / 100.0).round();
+    say(format_args!("\nat {percent} % of the cloud's rate, {} readings/s:", readable(rate, 0)))?;
+    let below = run_rounds(&Plan { rate: Some(rate), ..plan }, rounds)?;
+    report(&full, &below, percent)
 }
 
 /// Bare, cloud, bare, cloud, …
@@ -117,7 +116,7 @@ fn run_rounds(plan: &Plan, rounds: u64) -> anyhow::Result<Rounds> {
     Ok(done)
 }
 
-fn report(full: &Rounds, at_half: &Rounds) -> anyhow::Result<()> {
+fn report(full: &Rounds, below: &Rounds, percent: u64) -> anyhow::Result<()> {
     say("\nmedians (lowest to highest round)\n")?;
     say("| | bare limit | memcloud serve | cloud / bare |")?;
     say("|---|---|---|---|")?;
@@ -131,17 +130,22 @@ fn report(full: &Rounds, at_half: &Rounds) -> anyhow::Result<()> {
     let settled = |round: &Round| round.settled_seconds_per_million;
     row("the same, with all upkeep done", full, 1, &settled)?;
     row("load, cores", full, 2, &|round| round.load.cores)?;
-    row("other processes, cores", full, 2, &|round| round.others_cores)?;
+    row("the rest of the machine (others, interrupts), cores", full, 2, &|round| {
+        round.others_cores
+    })?;
     row("resident, MB", full, 0, &|round| round.resident_bytes / 1e6)?;
     row("sealed while it ran, %", full, 0, &|round| round.sealed_share * 100.0)?;
     row("bytes per reading in a chunk", full, 1, &|round| round.disk.chunk_bytes)?;
     row("bytes per reading of the file", full, 1, &|round| round.disk.file_bytes)?;
-    row("at half rate: readings/s", at_half, 0, &|round| round.load.rate)?;
-    row("at half rate: p50 to the ack, ms", at_half, 1, &|round| round.load.p50_ms)?;
-    row("at half rate: p99 to the ack, ms", at_half, 1, &|round| round.load.p99_ms)?;
-    row("at half rate: longest, ms", at_half, 0, &|round| round.load.max_ms)?;
-    row("at half rate: server CPU s per million", at_half, 1, &|round| round.seconds_per_million)?;
-    row("at half rate: other processes, cores", at_half, 2, &|round| round.others_cores)?;
+    let at = |name: &str| format!("at {percent} %: {name}");
+    row(&at("readings/s"), below, 0, &|round| round.load.rate)?;
+    row(&at("p50 to the ack, ms"), below, 1, &|round| round.load.p50_ms)?;
+    row(&at("p99 to the ack, ms"), below, 1, &|round| round.load.p99_ms)?;
+    row(&at("longest, ms"), below, 0, &|round| round.load.max_ms)?;
+    row(&at("server CPU s per million"), below, 1, &|round| round.seconds_per_million)?;
+    row(&at("the rest of the machine (others, interrupts), cores"), below, 2, &|round| {
+        round.others_cores
+    })?;
     let [frame, _] = full.figures(|round| round.load.frame_bytes);
     say(format_args!("\na frame has {frame:.0} bytes before TLS"))
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use diesel::{QueryableByName, RunQueryDsl};
 use memcloud_domain::Timestamp;
 use memcloud_store::sqlite::{Access, Location, connect};
+use memcloud_store::telemetry::buckets::Level;
 use memcloud_store::telemetry::sqlite::SqliteOptions;
 use memcloud_store::telemetry::{SqliteTelemetry, StoreFigures, TelemetryStore, UpkeepTask};
 use memcloud_supervision::Clock;
@@ -63,7 +64,7 @@ pub(crate) struct Round {
     pub(crate) seconds_per_million: f64,
     /// The same until everything is rolled up and sealed as well; only at full rate.
     pub(crate) settled_seconds_per_million: f64,
-    /// How much of a core everything else on the machine took.
+    /// How much of a core everything else on the machine took, interrupts of the network too.
     pub(crate) others_cores: f64,
     pub(crate) resident_bytes: f64,
     /// Readings that were sealed while it ran, of all.
@@ -215,11 +216,13 @@ fn ask(iot_db: &Path, question: &str) -> anyhow::Result<f64> {
 fn finish_upkeep(iot_db: &Path, chunk_readings: usize) -> anyhow::Result<StoreFigures> {
     let options = SqliteOptions { chunk_readings, keep_hot: 0, ..SqliteOptions::default() };
     let store = SqliteTelemetry::open(Location::new(iot_db), options)?;
-    // Every bucket is due by then.
-    let later = Timestamp(Clock::system().unix_ms() + 2 * 86_400_000);
-    for task in [UpkeepTask::RollUp, UpkeepTask::Seal] {
-        while store.upkeep(task, later)?.more {}
+    // Every bucket has ended by then; but a coarser one is due some time after those it is made of.
+    let mut later = Timestamp(Clock::system().unix_ms() + 2 * 86_400_000);
+    for _ in Level::ALL {
+        while store.upkeep(UpkeepTask::RollUp, later)?.more {}
+        later = later.plus(Duration::from_secs(60));
     }
+    while store.upkeep(UpkeepTask::Seal, later)?.more {}
     Ok(store.figures()?)
 }
 
