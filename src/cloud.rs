@@ -499,6 +499,7 @@ fn hem_config(configuration: &Configuration, tls: TlsFiles) -> HemConfig {
         max_frame: hem.max_frame,
         max_buffered_bytes: hem.max_buffered_bytes,
         max_rate: hem.max_rate,
+        read_pause: hem.read_pause,
         max_gap: hem.max_gap,
         ack_timeout: hem.ack_timeout,
         write_timeout: hem.write_timeout,

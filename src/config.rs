@@ -140,6 +140,8 @@ section!(Hem {
     pub max_frame: usize,
     pub max_buffered_bytes: usize,
     pub max_rate: u32,
+    #[serde(deserialize_with = "span")]
+    pub read_pause: Duration,
     pub max_gap: u64,
     #[serde(deserialize_with = "span")]
     pub ack_timeout: Duration,
@@ -288,6 +290,9 @@ impl Configuration {
             if value == 0 {
                 return Err(wrong(key, "it must be at least 1"));
             }
+        }
+        if self.hem.read_pause > Duration::from_secs(1) {
+            return Err(wrong("hem.read_pause", "it must be at most 1s"));
         }
         if self.hem.max_frame < 1024 {
             return Err(wrong("hem.max_frame", "it must be at least 1024 bytes"));

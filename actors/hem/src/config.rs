@@ -48,6 +48,9 @@ pub struct HemConfig {
     /// Readings and events a second from one HEM; beyond it (and a burst of `max_in_flight`) reading
     /// is delayed.
     pub max_rate: u32,
+    /// The shortest time between two reads of a HEM that sends little but often: what comes meanwhile
+    /// is read, decoded and handed over together. Zero: read at once, always.
+    pub read_pause: Duration,
     /// The largest jump of numbers that is taken as missing data.
     pub max_gap: u64,
     /// How long the oldest reading may wait for its acknowledgement while the store is healthy.
@@ -84,6 +87,7 @@ impl HemConfig {
             max_frame: 524_288,
             max_buffered_bytes: 512 << 20,
             max_rate: 1_000,
+            read_pause: Duration::from_millis(10),
             max_gap: 100_000_000,
             ack_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),

@@ -200,6 +200,8 @@ hem_metrics! {
         Counter paused_by_output = "memcloud_hem_paused_total" ["by" = "output"];
         /// Times that reading from a HEM paused, by what it waited for.
         Counter paused_by_historian = "memcloud_hem_paused_total" ["by" = "historian"];
+        /// Times that reading from a HEM paused, by what it waited for.
+        Counter paused_by_pace = "memcloud_hem_paused_total" ["by" = "pace"];
         /// Connections closed because nothing was heard.
         Counter closed_silent = "memcloud_hem_closed_total" ["reason" = "silent"];
         /// Connections closed because the HEM did not read.

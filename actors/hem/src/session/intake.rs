@@ -69,6 +69,9 @@ impl Session {
             }
         };
         intake.finish();
+        if let Phase::Live(live) = &mut self.phase {
+            live.has_been_read(bytes.len(), &self.rules, now);
+        }
         let Some(fatal) = fatal else { return };
         if fatal.after_acks
             && let Phase::Live(live) = &mut self.phase

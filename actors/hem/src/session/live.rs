@@ -6,7 +6,7 @@ use memcloud_wire::{Ack, CloudError, CloudFrame, ErrorCode, NumberGate};
 use tokio::time::Instant;
 
 use super::flow::{InFlight, RateLimit, SilenceClock};
-use super::rules::{ACK_RECHECK, BUFFER_RECHECK, HEARD_INTERVAL, OUTPUT_LIMIT};
+use super::rules::{ACK_RECHECK, BUFFER_RECHECK, FULL_READ, HEARD_INTERVAL, OUTPUT_LIMIT};
 use super::{Effect, Moment, Phase, Rules, Session};
 
 /// Why a HEM is not read.
@@ -18,6 +18,8 @@ enum Brake {
     Credit,
     /// It sends faster than it may, until then.
     Rate(Instant),
+    /// It was read a moment ago: what it sends meanwhile is read in one go, then.
+    Pace(Instant),
     /// The process holds too much, and this HEM more than its share.
     Buffer,
     /// It does not read what it is sent.
@@ -48,6 +50,9 @@ pub(super) struct Live {
     pub(super) bad_frames: u32,
     /// How many entries came with the last read, as a guess for the next.
     pub(super) usual_entries: usize,
+    /// When it was read, and when it may be again.
+    last_read: Option<Instant>,
+    next_read: Instant,
     durable: Seq,
     acked: Seq,
     brake: Option<Brake>,
@@ -82,6 +87,8 @@ impl Live {
             is_handing_over: false,
             bad_frames: 0,
             usual_entries: 0,
+            last_read: None,
+            next_read: now.at,
             durable: opened.mark,
             acked: opened.mark,
             brake: None,
@@ -92,6 +99,17 @@ impl Live {
             has_stored: false,
             missing_said: 0,
         }
+    }
+
+    /// A HEM that sends little but often is read once in a while, for a wake-up, a message and a write
+    /// cost more than its readings. One that sends seldom, or by the kilobyte, is read at once.
+    pub(super) fn has_been_read(&mut self, bytes: usize, rules: &Rules, now: Moment) {
+        let pause = rules.config.read_pause;
+        let is_often = self.last_read.is_some_and(|last| now.at < last + pause * 2);
+        if is_often && bytes < FULL_READ {
+            self.next_read = now.at + pause;
+        }
+        self.last_read = Some(now.at);
     }
 
     /// Whether the HEM may be read now. Keeps the silence clock, counts pauses as they begin, and says
@@ -123,6 +141,7 @@ impl Live {
                 Brake::Credit => metrics.paused_by_credit.increment(),
                 Brake::Buffer => metrics.paused_by_buffer.increment(),
                 Brake::Output => metrics.paused_by_output.increment(),
+                Brake::Pace(_) => metrics.paused_by_pace.increment(),
                 Brake::Ending => {}
                 Brake::Rate(until) => {
                     metrics.paused_by_rate.increment();
@@ -148,6 +167,9 @@ impl Live {
         }
         if let Some(until) = self.rate.wait_until(now.at) {
             return Some(Brake::Rate(until));
+        }
+        if now.at < self.next_read {
+            return Some(Brake::Pace(self.next_read));
         }
         let share = u64::try_from(rules.share()).unwrap_or(u64::MAX);
         (rules.is_over_buffer_limit() && held >= share).then_some(Brake::Buffer)
@@ -176,7 +198,7 @@ impl Live {
         let ack = self.in_flight.oldest().map(|_| self.ack_checked + ACK_RECHECK);
         let ending = self.ending.as_ref().map(|ending| ending.until);
         let brake = match self.brake {
-            Some(Brake::Rate(until)) => Some(until),
+            Some(Brake::Rate(until) | Brake::Pace(until)) => Some(until),
             Some(Brake::Buffer) => Some(now.at + BUFFER_RECHECK),
             _ => None,
         };

@@ -43,6 +43,29 @@ fn a_hem_that_is_too_fast_is_read_later_and_told_so_once() {
 }
 
 #[test]
+fn a_hem_that_sends_little_but_often_is_read_once_in_a_pause() {
+    let pause = Duration::from_millis(10);
+    let mut script = Script::welcomed(crate::HemConfig { read_pause: pause, ..config() }, 0);
+    script.say_readings([1]);
+    assert_eq!(script.wish(), Wish::Read, "one alone is no stream");
+    script.pass(pause / 2);
+    script.say_readings([2]);
+    assert_eq!((script.wish(), script.wish()), (Wish::Wait, Wish::Wait));
+    assert_eq!(script.metrics.paused_by_pace.get(), 1);
+    script.now.at += pause - Duration::from_millis(1);
+    assert_eq!(script.wish(), Wish::Wait);
+    script.now.at += Duration::from_millis(1);
+    assert_eq!(script.wish(), Wish::Read);
+    script.say_readings(3..=200);
+    assert_eq!(script.wish(), Wish::Read, "a full read was worth its while");
+    script.pass(pause * 2);
+    script.say_readings([201]);
+    assert_eq!(script.wish(), Wish::Read, "and a HEM that sends seldom does not wait");
+    script.pass(SECOND);
+    assert_eq!(script.stored_seqs().len(), 201);
+}
+
+#[test]
 fn over_the_processes_buffer_only_those_over_their_share_wait() {
     let config = crate::HemConfig { max_buffered_bytes: 40_000, max_frame: 1_024, ..config() };
     let mut script = Script::welcomed(config, 0);

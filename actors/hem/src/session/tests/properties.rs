@@ -80,6 +80,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
         offset in 0_u64..1_000,
         max_in_flight in 1_u32..40,
+        read_pause in prop_oneof![3 => Just(0_u64), 1 => Just(10)],
     ) {
         let config = crate::HemConfig {
             max_in_flight,
@@ -88,6 +89,7 @@ proptest! {
             max_frame: 4_096,
             max_buffered_bytes: 20_000,
             max_gap: 1 << 30,
+            read_pause: Duration::from_millis(read_pause),
             ..config()
         };
         let mut script = Script::welcomed(config, offset);
