@@ -112,6 +112,10 @@ text_id! {
     /// A worker job: one energy app deployed to one microgrid. Made by the cloud (`UUIDv7`).
     JobId
 }
+text_id! {
+    /// A command. Made by the cloud (`UUIDv7`), so that ids sort by age.
+    CommandId
+}
 
 /// A node of a HEM: 0 to 255; a `HEMCore` board has 0 to 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,6 +3,9 @@
 //! `actix`, which makes the messages `actix::Message`s.
 
 pub mod access;
+pub mod command;
+#[cfg(feature = "actix")]
+mod command_messages;
 pub mod entry;
 pub mod ids;
 pub mod job;
@@ -18,8 +21,12 @@ pub mod status;
 pub mod time;
 
 pub use access::{Access, Role};
+pub use command::{
+    Asker, Claim, ClaimFate, CommandAction, CommandOutcome, CommandRecord, CommandRequest,
+    CommandState, Evidence, NodeWhy, Setting, SettingWhy, Sighting, Transition, Wish,
+};
 pub use entry::{Entry, HemEvent, Refusal, RefusalCode};
-pub use ids::{Epoch, HemId, InvalidId, JobId, MicrogridId, NodeId, Seq};
+pub use ids::{CommandId, Epoch, HemId, InvalidId, JobId, MicrogridId, NodeId, Seq};
 pub use job::{JobCheckpoint, JobLogLevel, JobLogLine, JobRecord, JobResult, JobState};
 pub use node::{DefaultState, NodeAction, NodeDeclaration, NodeKind};
 pub use quantities::{

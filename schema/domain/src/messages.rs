@@ -13,6 +13,7 @@ use crate::{
     Series, Timestamp,
 };
 
+pub use crate::command_messages::*;
 pub use crate::query::{HemBatch, HemMark, Order, Page, SeriesSubject, SessionOpened, TimeRange};
 
 /// A store or engine that cannot be used now. What was asked for did not happen; ask again later.

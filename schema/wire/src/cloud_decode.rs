@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 
-use memcloud_domain::{HemId, MicrogridId, RefusalCode, Secret, Seq, Timestamp, Watts};
+use memcloud_domain::{
+    CommandAction, HemId, MicrogridId, RefusalCode, Secret, Seq, Timestamp, Watts,
+};
 
 use crate::hem_decode::{frame_type, node, whole_line};
 use crate::json::{Fault, Reader, cut, set, within};
 use crate::{
-    Ack, CloudError, CloudFrame, Command, CommandAction, ErrorCode, FrameFault, MAX_COMMAND_ID,
+    Ack, CloudError, CloudFrame, Command, ErrorCode, FrameFault, Instruction, MAX_COMMAND_ID,
     Refused, Welcome,
 };
 
@@ -203,8 +205,8 @@ fn command(reader: &mut Reader<'_>) -> Result<Command, Fault> {
         _ => value.skip(),
     })?;
     let action = match arguments.for_action(&action.ok_or(MISSING)?) {
-        Ok(action) => action,
-        Err(reason) => CommandAction::Unrecognised { reason },
+        Ok(action) => Instruction::Known(action),
+        Err(reason) => Instruction::Unrecognised { reason },
     };
     Ok(Command {
         command: id.ok_or(MISSING)?,

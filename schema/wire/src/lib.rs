@@ -19,11 +19,12 @@ mod numbers;
 mod time;
 
 pub use cloud::{Ack, CloudError, CloudFrame, Refused, Welcome};
-pub use command::{Command, CommandAction, CommandResult, Outcome};
+pub use command::{Command, CommandResult, Instruction};
 pub use fault::{ErrorCode, FrameFault, Unstorable};
 pub use hello::{Greeting, Hello, HelloFault};
 pub use hem::{Event, HemFrame, Latest, Sample};
 pub use line::{LineDecoder, Lines};
+pub use memcloud_domain::{CommandAction, CommandOutcome as Outcome};
 pub use numbers::{NumberGate, Renumbering, Taken};
 pub use time::{SampleTime, check_time};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use memcloud_domain::Seq;
-use memcloud_wire::{Command, CommandAction, CommandResult, Outcome};
+use memcloud_wire::{Command, CommandResult, Instruction, Outcome};
 
 use super::journal::Record;
 
@@ -61,12 +61,11 @@ impl Ledger {
         if command.expires_in_ms == 0 {
             return answer(Outcome::Refused, Some("expired".to_owned()));
         }
-        let Some(action) = action_name(&command.action) else {
-            let reason = match &command.action {
-                CommandAction::Unrecognised { reason } => reason.clone(),
-                _ => "the action is not known here".to_owned(),
-            };
-            return answer(Outcome::Refused, Some(reason));
+        let action = match &command.action {
+            Instruction::Known(action) => action.name(),
+            Instruction::Unrecognised { reason } => {
+                return answer(Outcome::Refused, Some(reason.clone()));
+            }
         };
         let place = match command.node {
             Some(node) => format!("{node}/{action}"),
@@ -139,17 +138,4 @@ impl Ledger {
         }
         Ok(())
     }
-}
-
-fn action_name(action: &CommandAction) -> Option<&'static str> {
-    Some(match action {
-        CommandAction::Switch { .. } => "switch",
-        CommandAction::SetPower { .. } => "set-power",
-        CommandAction::LimitPower { .. } => "limit-power",
-        CommandAction::SetSchedule { .. } => "set-schedule",
-        CommandAction::SetPriority { .. } => "set-priority",
-        CommandAction::ReportEvery { .. } => "report-every",
-        CommandAction::Restart => "restart",
-        _ => return None,
-    })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memcloud_domain::{NodeId, Timestamp};
 use memcloud_sdk::hem::{CommandReply, HemClient, HemHandler, Keep, SyncPolicy};
-use memcloud_wire::{Command, CommandAction, Outcome};
+use memcloud_wire::{Command, CommandAction, Instruction, Outcome};
 
 use crate::model::{Model, Script, config};
 
@@ -28,7 +28,7 @@ fn switch(id: &str, order: u64, expires_in_ms: u64) -> Command {
         command: id.to_owned(),
         order,
         node: Some(NodeId(3)),
-        action: CommandAction::Switch { on: true },
+        action: Instruction::Known(CommandAction::Switch { on: true }),
         issued: Timestamp(1_790_000_000_000),
         expires_in_ms,
         lease_ms: None,
@@ -73,7 +73,7 @@ async fn a_command_that_comes_twice_is_carried_out_once_and_answered_twice() {
 #[tokio::test(start_paused = true)]
 async fn what_is_too_late_replaced_or_unknown_is_answered_and_left_alone() {
     let mut unknown = switch("d", 9, 60_000);
-    unknown.action = CommandAction::Restart;
+    unknown.action = Instruction::Known(CommandAction::Restart);
     unknown.node = None;
     let other_node = Command { node: Some(NodeId(4)), ..switch("e", 2, 60_000) };
     let model = Model::new(

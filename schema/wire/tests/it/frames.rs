@@ -6,8 +6,8 @@ use memcloud_domain::{
 };
 use memcloud_wire::{
     Ack, CloudError, CloudFrame, Command, CommandAction, CommandResult, ErrorCode, Event,
-    FrameFault, Greeting, Hello, HemFrame, Latest, MAX_BATCH, Outcome, Refused, Sample, SampleTime,
-    Unstorable, Welcome,
+    FrameFault, Greeting, Hello, HemFrame, Instruction, Latest, MAX_BATCH, Outcome, Refused,
+    Sample, SampleTime, Unstorable, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -143,7 +143,11 @@ fn hem_frame() -> impl Strategy<Value = HemFrame> {
     ]
 }
 
-fn action() -> impl Strategy<Value = CommandAction> {
+fn action() -> impl Strategy<Value = Instruction> {
+    known_action().prop_map(Instruction::Known)
+}
+
+fn known_action() -> impl Strategy<Value = CommandAction> {
     prop_oneof![
         any::<bool>().prop_map(|on| CommandAction::Switch { on }),
         finite().prop_map(|watts| CommandAction::SetPower { watts: Watts(watts) }),
@@ -377,7 +381,7 @@ fn an_action_of_a_later_version_is_told_apart() {
         };
         assert_eq!(
             command.action,
-            CommandAction::Unrecognised { reason: expected.to_owned() },
+            Instruction::Unrecognised { reason: expected.to_owned() },
             "{line}"
         );
     }
