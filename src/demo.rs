@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use memcloud_domain::{Access, MicrogridId, Role, Secret, Timestamp};
+use memcloud_domain::{Access, MicrogridId, PowerLimits, Role, Secret, Timestamp};
 use memcloud_emulator::{Backfill, Dataset, Fleet, FleetConfig};
 use memcloud_registry::{
     Clerk, CreateApiToken, CreateEnrolmentToken, CreateJob, CreateMicrogrid, GetMicrogrid,
-    ListApiTokens, ListJobs, MicrogridLimits, NewMicrogrid, PageRequest, RegistryError,
-    RevokeApiToken,
+    ListApiTokens, ListJobs, NewMicrogrid, PageRequest, RegistryError, RevokeApiToken,
 };
 use memcloud_supervision::Clock;
 use memcloud_worker::AppCatalogue;
@@ -166,7 +165,7 @@ fn prepare_microgrid(clerk: &Clerk, id: &MicrogridId) -> anyhow::Result<()> {
                 id: id.clone(),
                 name: "Fontana".to_owned(),
                 time_zone: Some("America/Los_Angeles".to_owned()),
-                limits: MicrogridLimits::default(),
+                limits: PowerLimits::default(),
             }))?;
             Ok(())
         }

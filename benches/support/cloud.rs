@@ -62,7 +62,7 @@ fn register(data: &Path, hems: usize, keys_file: &Path) -> anyhow::Result<String
                 id: microgrid.clone(),
                 name: microgrid.to_string(),
                 time_zone: None,
-                limits: memcloud_registry::MicrogridLimits::default(),
+                limits: memcloud_domain::PowerLimits::default(),
             }))?;
         }
         let id = HemId::new(&format!("home-{}", index + 1))?;

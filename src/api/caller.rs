@@ -330,7 +330,7 @@ mod tests {
             id: id.parse().unwrap(),
             name: id.to_owned(),
             time_zone: "UTC".to_owned(),
-            limits: memcloud_registry::MicrogridLimits::default(),
+            limits: memcloud_domain::PowerLimits::default(),
             created: memcloud_domain::Timestamp(0),
         };
         let access = Access { role: Role::Admin, microgrid: Some("own".parse().unwrap()) };

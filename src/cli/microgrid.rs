@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use memcloud_domain::{MicrogridId, Timestamp};
-use memcloud_registry::{
-    CreateEnrolmentToken, CreateMicrogrid, ListMicrogrids, MicrogridLimits, NewMicrogrid,
-};
+use memcloud_domain::{MicrogridId, PowerLimits, Timestamp};
+use memcloud_registry::{CreateEnrolmentToken, CreateMicrogrid, ListMicrogrids, NewMicrogrid};
 use memcloud_supervision::Clock;
 
 use super::{clerk, pages, print, say};
@@ -48,7 +46,7 @@ pub(super) fn run(configuration: &Configuration, command: &Command) -> anyhow::R
                 id: id.clone(),
                 name: name.clone().unwrap_or_else(|| id.to_string()),
                 time_zone: time_zone.clone(),
-                limits: MicrogridLimits::default(),
+                limits: PowerLimits::default(),
             }))?;
             print(microgrid.id)
         }

@@ -465,6 +465,10 @@ impl Handler<HemChanged> for MicrogridSupervisor {
 
     fn handle(&mut self, changed: HemChanged, _: &mut Context<Self>) {
         self.home_declares(&changed.hem, &changed.nodes);
+        let knows = |roster: &Roster| roster.home_limits(&changed.hem) == changed.limits;
+        if !self.roster.borrow().as_deref().is_some_and(knows) {
+            self.change_roster(|roster| roster.with_home_limits(&changed.hem, changed.limits));
+        }
     }
 }
 
@@ -479,8 +483,10 @@ impl Handler<HemRemoved> for MicrogridSupervisor {
 impl Handler<MicrogridChanged> for MicrogridSupervisor {
     type Result = ();
 
-    fn handle(&mut self, changed: MicrogridChanged, _: &mut Context<Self>) {
+    fn handle(&mut self, changed: MicrogridChanged, context: &mut Context<Self>) {
         self.change_roster(|roster| roster.with_profile(changed.profile));
+        // Its limits may have changed too.
+        self.ask_roster(context);
     }
 }
 

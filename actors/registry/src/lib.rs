@@ -32,7 +32,7 @@ pub use followers::{Fact, Followers};
 pub use memcloud_store::registry::{
     ApiToken, Beginning, EnrolmentToken, Hem, HemChange, IdempotencyLimits, IdempotencyScope,
     IdempotentAnswer, IdempotentRequest, InvalidCursor, JobChange, KeyState, Listing, Microgrid,
-    MicrogridChange, MicrogridLimits, NewMicrogrid, NumberedLogLine, PageRequest, Registry,
+    MicrogridChange, NewMicrogrid, NumberedLogLine, PageRequest, Registry,
     RegistryError, ResultCursor, ResultPage, ResultQuery, SqliteRegistry,
 };
 pub use messages::*;

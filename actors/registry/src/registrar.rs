@@ -11,7 +11,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use memcloud_domain::messages::{
     AuthenticateHem, AuthenticatedHem, AuthenticationError, GetRoster, HemCredential, ListJobsOf,
     ListMicrogridsWithJobs, LoadCheckpoint, MicrogridProfile, MicrogridRoster, RecordJobState,
-    SaveCheckpoint, Unavailable,
+    RosterHem, SaveCheckpoint, Unavailable,
 };
 use memcloud_domain::{JobCheckpoint, JobRecord, MicrogridId, Secret};
 use memcloud_store::registry::{
@@ -333,7 +333,11 @@ impl Handler<GetRoster> for Registrar {
         self.ask_store(Kind::Read, move |clerk| match clerk.registry().roster(&message.microgrid) {
             Ok((microgrid, hems)) => Ok(Some(MicrogridRoster {
                 profile: MicrogridProfile { id: microgrid.id, time_zone: microgrid.time_zone },
-                hems: hems.into_iter().map(|hem| (hem.id, hem.nodes)).collect(),
+                limits: microgrid.limits,
+                hems: hems
+                    .into_iter()
+                    .map(|hem| RosterHem { hem: hem.id, nodes: hem.nodes, limits: hem.limits })
+                    .collect(),
             })),
             Err(RegistryError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),

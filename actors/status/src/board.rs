@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memcloud_domain::messages::{
     HemChanged, HemConnected, HemDisconnected, HemHeard, HemStatusChanged, LatestSeen,
-    MicrogridRoster, ReadingsCommitted,
+    MicrogridRoster, ReadingsCommitted, RosterHem,
 };
 use memcloud_domain::{Epoch, HemId, HemStatus, MicrogridId, Reading, Timestamp};
 
@@ -149,7 +149,7 @@ impl Board {
                 }
             }
             Fact::Roster(roster) => {
-                for (hem, nodes) in &roster.hems {
+                for RosterHem { hem, nodes, .. } in &roster.hems {
                     let unknown =
                         self.record_mut(hem).is_some_and(|record| !record.knows_its_nodes());
                     if unknown {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use memcloud_domain::messages::{
     HemBatch, HemConnected, HemDisconnected, HemHeard, HemStatusChanged, LatestSeen,
-    MicrogridProfile, MicrogridRoster, ReadingsCommitted,
+    MicrogridProfile, MicrogridRoster, ReadingsCommitted, RosterHem,
 };
 use memcloud_domain::{
     Entry, Epoch, HemId, HemStatus, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading,
-    QualityFlag, Reading, Refusal, RefusalCode, Seq, Timestamp, WattHours, Watts,
+    PowerLimits, QualityFlag, Reading, Refusal, RefusalCode, Seq, Timestamp, WattHours, Watts,
 };
 use proptest::prelude::*;
 
@@ -385,7 +385,9 @@ fn a_hem_whose_connection_was_missed_counts_as_online_while_it_is_heard() {
     assert_eq!(now.totals.consumption_watts, Watts(0.0), "nobody knows what its nodes are");
     assert!(now.flags.is_empty());
     let profile = MicrogridProfile { id: fontana(), time_zone: "UTC".to_owned() };
-    let roster = MicrogridRoster { profile, hems: vec![(hem("a"), home())] };
+    let limits = PowerLimits::default();
+    let hems = vec![RosterHem { hem: hem("a"), nodes: home(), limits }];
+    let roster = MicrogridRoster { profile, limits, hems };
     board.accept(Fact::Roster(&roster), at(2));
     assert_eq!(status(&mut board, at(2)).totals.consumption_watts, Watts(5.0));
     assert!(!status(&mut board, at(61)).online, "nothing confirmed it");

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use memcloud_cmo::Standalone;
-use memcloud_domain::messages::{MicrogridProfile, MicrogridRoster};
+use memcloud_domain::messages::{MicrogridProfile, MicrogridRoster, RosterHem};
 use memcloud_domain::{
     Entry, HemId, JobId, JobRecord, JobState, MicrogridId, NodeDeclaration, NodeId, NodeKind,
-    NodeReading, Reading, Seq, Timestamp, Watts,
+    NodeReading, PowerLimits, Reading, Seq, Timestamp, Watts,
 };
 use memcloud_microgrid::AssignJob;
 use memcloud_supervision::{Clock, Scope};
@@ -107,7 +107,12 @@ async fn main() -> anyhow::Result<()> {
     };
     let roster = MicrogridRoster {
         profile: MicrogridProfile { id: microgrid.clone(), time_zone: "Europe/Berlin".to_owned() },
-        hems: vec![(home.clone(), vec![load])],
+        limits: PowerLimits::default(),
+        hems: vec![RosterHem {
+            hem: home.clone(),
+            nodes: vec![load],
+            limits: PowerLimits::default(),
+        }],
     };
     cloud.jobs.ask(PutRoster(roster), DEADLINE).await?;
 

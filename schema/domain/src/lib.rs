@@ -30,7 +30,7 @@ pub use ids::{CommandId, Epoch, HemId, InvalidId, JobId, MicrogridId, NodeId, Se
 pub use job::{JobCheckpoint, JobLogLevel, JobLogLine, JobRecord, JobResult, JobState};
 pub use node::{DefaultState, NodeAction, NodeDeclaration, NodeKind};
 pub use quantities::{
-    Amps, Hertz, Quantity, StateOfCharge, Vars, Volts, WattHours, Watts, is_credible,
+    Amps, Hertz, PowerLimits, Quantity, StateOfCharge, Vars, Volts, WattHours, Watts, is_credible,
 };
 pub use query::{HemBatch, HemMark, Order, Page, SeriesSubject, SessionOpened, TimeRange};
 pub use reading::{NodeReading, Reading};

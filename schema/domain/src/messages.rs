@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::{
     Entry, Epoch, HemEvent, HemId, HemStatus, JobCheckpoint, JobId, JobLogLine, JobRecord,
-    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, Quantity, Reading, Secret, Seq,
-    Series, Timestamp,
+    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, PowerLimits, Quantity, Reading,
+    Secret, Seq, Series, Timestamp,
 };
 
 pub use crate::command_messages::*;
@@ -406,14 +406,27 @@ pub struct GetRoster {
 pub struct MicrogridRoster {
     /// The microgrid.
     pub profile: MicrogridProfile,
-    /// Its HEMs, and the nodes that they declared.
-    pub hems: Vec<(HemId, Vec<NodeDeclaration>)>,
+    /// What it may draw and feed at its connection.
+    pub limits: PowerLimits,
+    /// Its HEMs, by id.
+    pub hems: Vec<RosterHem>,
+}
+
+/// A HEM of a microgrid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RosterHem {
+    /// Which HEM.
+    pub hem: HemId,
+    /// Its nodes, as it declared them last.
+    pub nodes: Vec<NodeDeclaration>,
+    /// What its home may draw and feed.
+    pub limits: PowerLimits,
 }
 
 // -------------------------------------------------------------------------------- the web data changes
 
-/// `Registrar` says that a microgrid was made or changed. To the CMO and the `Historian`. May be lost:
-/// whoever starts asks for the roster.
+/// `Registrar` says that a microgrid was made or changed, its limits too. To the CMO and the
+/// `Historian`. May be lost: whoever starts asks for the roster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Message)]
 #[rtype(result = "()")]
 pub struct MicrogridChanged {
@@ -430,8 +443,9 @@ pub struct MicrogridRemoved {
     pub microgrid: MicrogridId,
 }
 
-/// `Registrar` says that a HEM was registered, enrolled, renamed, or declared other nodes. To the
-/// `StatusMonitor` and the CMO. May be lost: the next `HemConnected` says it again.
+/// `Registrar` says that a HEM was registered, enrolled, renamed, given other limits, or declared other
+/// nodes. To the `StatusMonitor` and the CMO. May be lost: the next `HemConnected` says its nodes again,
+/// and the roster the limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
 #[rtype(result = "()")]
 pub struct HemChanged {
@@ -441,6 +455,8 @@ pub struct HemChanged {
     pub microgrid: MicrogridId,
     /// Its nodes, as it declared them last.
     pub nodes: Vec<NodeDeclaration>,
+    /// What its home may draw and feed.
+    pub limits: PowerLimits,
 }
 
 /// `Registrar` says that a HEM was deleted. To the `StatusMonitor` and the CMO. Is sent again until it

@@ -116,6 +116,15 @@ pub fn is_credible(value: f64) -> bool {
     value.abs() <= GREATEST_CREDIBLE
 }
 
+/// What a connection to the grid may carry: a microgrid's or a home's. An absent limit is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PowerLimits {
+    /// The most that may be imported, W.
+    pub import_watts: Option<Watts>,
+    /// The most that may be exported, W.
+    pub export_watts: Option<Watts>,
+}
+
 /// What can be asked of a node's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -160,7 +160,7 @@ pub(super) async fn update(
     state: web::Data<State>,
     body: Body<HemChange>,
 ) -> ApiResult<web::Json<HemDetail>> {
-    let change = Change { name: body.value.name };
+    let change = Change { name: body.value.name, ..Change::default() };
     let kept = state.registrar.ask(UpdateHem { id: hem.id.clone(), change }).await?;
     with_status(&state, kept).await
 }

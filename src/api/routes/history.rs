@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{get, web};
-use memcloud_domain::messages::{GetRoster, GetSeries, SeriesSubject};
+use memcloud_domain::messages::{GetRoster, GetSeries, RosterHem, SeriesSubject};
 use memcloud_domain::{NodeId, NodeKind, Quantity, Series, SeriesPoint, Timestamp};
 use memcloud_registry::{GetMicrogrid, Hem, Microgrid};
 use memcloud_rest::HistorySeries;
@@ -212,7 +212,7 @@ pub(super) async fn of_microgrid(
         .await?
         .ok_or_else(|| ApiError::not_found("microgrid", microgrid.id.as_str()))?;
     let mut nodes = Vec::new();
-    for (hem, declarations) in roster.hems {
+    for RosterHem { hem, nodes: declarations, .. } in roster.hems {
         for declaration in declarations.iter().filter(|node| query.of.takes(node.kind)) {
             nodes.push((hem.clone(), declaration.node));
         }

@@ -1,11 +1,11 @@
 //! Microgrids and their enrolment tokens.
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
-use memcloud_domain::MicrogridId;
+use memcloud_domain::{MicrogridId, PowerLimits};
 use memcloud_registry::{
     CreateEnrolmentToken, CreateMicrogrid, DeleteEnrolmentTokens, DeleteMicrogrid, GetMicrogrid,
     ListEnrolmentTokens, ListHems, ListMicrogrids, Listing, MicrogridChange as Change,
-    MicrogridLimits as Limits, NewMicrogrid as New, UpdateMicrogrid,
+    NewMicrogrid as New, UpdateMicrogrid,
 };
 use memcloud_rest::{
     EnrolmentToken, Hem, Microgrid, MicrogridChange, MicrogridLimits, NewEnrolmentToken,
@@ -118,7 +118,7 @@ pub(super) async fn create(
 /// No connection reaches this: such a limit is a slip of the pen.
 const GREATEST_LIMIT: f64 = 1e12;
 
-fn limits(limits: MicrogridLimits) -> ApiResult<Limits> {
+fn limits(limits: MicrogridLimits) -> ApiResult<PowerLimits> {
     for (field, limit) in
         [("import_watts", limits.import_watts), ("export_watts", limits.export_watts)]
     {
@@ -129,7 +129,7 @@ fn limits(limits: MicrogridLimits) -> ApiResult<Limits> {
             ));
         }
     }
-    Ok(Limits { import_watts: limits.import_watts, export_watts: limits.export_watts })
+    Ok(PowerLimits { import_watts: limits.import_watts, export_watts: limits.export_watts })
 }
 
 /// Look at a microgrid

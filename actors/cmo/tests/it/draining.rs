@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memcloud_cmo::{OperatorLimits, Standalone};
-use memcloud_domain::Timestamp;
 use memcloud_domain::messages::{MicrogridProfile, MicrogridRoster};
+use memcloud_domain::{PowerLimits, Timestamp};
 use memcloud_microgrid::{AssignJob, MicrogridLimits, StopJob};
 use memcloud_supervision::{Clock, Scope};
 use memcloud_worker::{
@@ -58,7 +58,7 @@ fn a_job_that_is_stopped_while_it_finds_nothing_is_drained_with_the_end_of_its_s
         let cloud = Standalone::with_limits(&scope, apps, StepThreads::new(1, 1), limits);
         let id = microgrid("fontana");
         let profile = MicrogridProfile { id: id.clone(), time_zone: "UTC".into() };
-        let roster = MicrogridRoster { profile, hems: Vec::new() };
+        let roster = MicrogridRoster { profile, limits: PowerLimits::default(), hems: Vec::new() };
         cloud.jobs.ask(PutRoster(roster), SOON).await.unwrap();
         let record = record("fontana", "job-1", "ponderer", json!({}));
         let job = record.id.clone();

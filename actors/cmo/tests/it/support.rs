@@ -10,11 +10,11 @@ use memcloud_bus::{CloudBus, Publisher};
 use memcloud_cmo::{ChiefMicrogridOperator, OperatorAssembly, OperatorLimits, OperatorPorts};
 use memcloud_domain::messages::{
     ListJobsOf, ListMarks, LoadCheckpoint, MicrogridProfile, MicrogridRoster, ReadEntriesAfter,
-    ReadingsCommitted, SaveCheckpoint, Unavailable,
+    ReadingsCommitted, RosterHem, SaveCheckpoint, Unavailable,
 };
 use memcloud_domain::{
     Entry, HemId, JobId, JobRecord, JobState, MicrogridId, NodeDeclaration, NodeId, NodeKind,
-    NodeReading, Reading, Seq, Timestamp, Watts,
+    NodeReading, PowerLimits, Reading, Seq, Timestamp, Watts,
 };
 use memcloud_microgrid::{AssignJob, GetJob, JobStanding, MicrogridError, MicrogridPorts};
 use memcloud_supervision::{
@@ -220,7 +220,8 @@ impl Town {
         }];
         let roster = MicrogridRoster {
             profile: MicrogridProfile { id: microgrid(of), time_zone: "Europe/Zurich".into() },
-            hems: hems.iter().map(|name| (hem(name), nodes.clone())).collect(),
+            limits: PowerLimits::default(),
+            hems: hems.iter().map(|name| roster_hem(name, &nodes)).collect(),
         };
         self.jobs.ask(PutRoster(roster), SOON).await.unwrap();
     }
@@ -409,4 +410,8 @@ impl AppFactory for Trap {
     fn start(&self, _: &Value, _: &Value) -> Result<Box<dyn RunningApp>, AppError> {
         panic!("a factory that cannot even start")
     }
+}
+
+fn roster_hem(name: &str, nodes: &[NodeDeclaration]) -> RosterHem {
+    RosterHem { hem: hem(name), nodes: nodes.to_vec(), limits: PowerLimits::default() }
 }

@@ -50,7 +50,7 @@ pub struct ListHems {
     pub page: PageRequest,
 }
 
-/// REST has a HEM changed. `NotFound`; `Invalid` name.
+/// REST has a HEM changed. `NotFound`; `Invalid` name or limit.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Hem, RegistryError>")]
 pub struct UpdateHem {
@@ -90,6 +90,7 @@ pub(crate) fn changed(hem: &Hem) -> Fact {
         hem: hem.id.clone(),
         microgrid: hem.microgrid.clone(),
         nodes: hem.nodes.clone(),
+        limits: hem.limits,
     })
 }
 
@@ -144,7 +145,10 @@ impl Errand for UpdateHem {
     ) -> Result<Self::Answer, RegistryError> {
         let change = HemChange {
             name: self.change.name.map(|name| valid::name("name", &name)).transpose()?,
+            ..self.change
         };
+        valid::limit("import_limit_watts", change.import_watts.flatten())?;
+        valid::limit("export_limit_watts", change.export_watts.flatten())?;
         let hem = clerk.registry().update_hem(&self.id, &change)?;
         facts.push(changed(&hem));
         Ok(hem)

@@ -1,5 +1,7 @@
-use memcloud_domain::messages::{AuthenticateHem, AuthenticationError, GetRoster, HemCredential};
-use memcloud_domain::{NodeDeclaration, NodeId, NodeKind, Secret, Timestamp};
+use memcloud_domain::messages::{
+    AuthenticateHem, AuthenticationError, GetRoster, HemCredential, RosterHem,
+};
+use memcloud_domain::{NodeDeclaration, NodeId, NodeKind, PowerLimits, Secret, Timestamp};
 use memcloud_registry::{
     CreateEnrolmentToken, DeleteEnrolmentTokens, GetHem, KeyState, ListEnrolmentTokens,
     PageRequest, RegisterHem, RegistryError, RevokeHemKey, RotateHemKey,
@@ -131,7 +133,8 @@ fn what_a_hem_declares_is_in_the_roster() {
             .unwrap()
             .unwrap();
         assert_eq!(roster.profile.time_zone, "UTC");
-        assert_eq!(roster.hems, [(hem("one"), vec![grid])]);
+        let limits = PowerLimits::default();
+        assert_eq!(roster.hems, [RosterHem { hem: hem("one"), nodes: vec![grid], limits }]);
         let none = house.registrar.ask(GetRoster { microgrid: microgrid_id("x") }, DEADLINE).await;
         assert_eq!(none.unwrap(), Ok(None));
         assert_eq!(

@@ -29,7 +29,7 @@ fn who_follows_is_told_of_every_change() {
         assert_eq!(told(&follower).await, ["changed fontana"]);
         register(&house, "one").await;
         assert_eq!(told(&follower).await, ["changed one in fontana"]);
-        let change = HemChange { name: Some("Home".to_owned()) };
+        let change = HemChange { name: Some("Home".to_owned()), ..HemChange::default() };
         house.ask(UpdateHem { id: hem("one"), change }).await.unwrap();
         assert_eq!(told(&follower).await, ["changed one in fontana"]);
         house.ask(RotateHemKey { id: hem("one") }).await.unwrap();

@@ -9,10 +9,10 @@ use memcloud_domain::messages::{
     AuthenticateHem, AuthenticatedHem, AuthenticationError, CutHem, HemChanged, HemCredential,
     HemRemoved, JobChanged, JobRemoved, MicrogridChanged, MicrogridRemoved,
 };
-use memcloud_domain::{HemId, MicrogridId, Secret};
+use memcloud_domain::{HemId, MicrogridId, PowerLimits, Secret};
 use memcloud_registry::{
-    Clerk, CreateMicrogrid, Followers, MicrogridLimits, NewMicrogrid, Randomness, Registrar,
-    RegistrarConfig, RegistrarParts, RegistryError, SqliteRegistry,
+    Clerk, CreateMicrogrid, Followers, NewMicrogrid, Randomness, Registrar, RegistrarConfig,
+    RegistrarParts, RegistryError, SqliteRegistry,
 };
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, Universe, supervised};
 use tempfile::TempDir;
@@ -100,7 +100,7 @@ pub(crate) fn new_microgrid(id: &str) -> NewMicrogrid {
         id: microgrid_id(id),
         name: format!("Grid {id}"),
         time_zone: None,
-        limits: MicrogridLimits::default(),
+        limits: PowerLimits::default(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use memcloud_domain::messages::{MicrogridProfile, MicrogridRoster};
+use memcloud_domain::messages::{MicrogridProfile, MicrogridRoster, RosterHem};
 use memcloud_domain::{
-    Entry, HemId, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading, Reading, Seq,
-    Timestamp, WattHours, Watts,
+    Entry, HemId, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading, PowerLimits,
+    Reading, Seq, Timestamp, WattHours, Watts,
 };
 use memcloud_worker::{EnergyApp, JobLimits, Outcome, Roster, View};
 use serde_json::Value;
@@ -50,7 +50,8 @@ pub(crate) fn roster(time_zone: &str, homes: &[&str]) -> Arc<Roster> {
             id: MicrogridId::new("fontana").unwrap(),
             time_zone: time_zone.into(),
         },
-        hems: homes.iter().map(|name| (hem(name), nodes.clone())).collect(),
+        limits: PowerLimits::default(),
+        hems: homes.iter().map(|name| roster_hem(name, &nodes)).collect(),
     }))
 }
 
@@ -125,4 +126,8 @@ impl<A: EnergyApp> Bench<A> {
         let matching = self.results.iter().filter(|((k, s, _), _)| k == kind && s == subject);
         matching.map(|(_, body)| body[field].as_f64().unwrap()).sum()
     }
+}
+
+fn roster_hem(name: &str, nodes: &[NodeDeclaration]) -> RosterHem {
+    RosterHem { hem: hem(name), nodes: nodes.to_vec(), limits: PowerLimits::default() }
 }

@@ -4,7 +4,7 @@
 //! an enrolment of the same id into the same microgrid replaces it; with the token that made it, that
 //! does not count as another use. Whatever the reason, who is not let in is told the same.
 
-use memcloud_domain::{HemId, NodeDeclaration, Timestamp};
+use memcloud_domain::{HemId, NodeDeclaration, PowerLimits, Timestamp};
 
 use super::hem::KeptHem;
 use super::sqlite_registry::WebConnection;
@@ -184,6 +184,7 @@ pub(super) fn record(
                     firmware: None,
                     nodes: Vec::new(),
                     key: KeyState::Pending,
+                    limits: PowerLimits::default(),
                 },
                 key_hash: Vec::new(),
                 enrolled_by: None,

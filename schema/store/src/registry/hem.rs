@@ -1,7 +1,7 @@
 //! HEMs, their device keys and what they declared.
 
 use diesel::prelude::*;
-use memcloud_domain::{HemId, MicrogridId, NodeDeclaration, Timestamp};
+use memcloud_domain::{HemId, MicrogridId, NodeDeclaration, PowerLimits, Timestamp, Watts};
 
 use super::schema::hem;
 use super::sqlite_registry::WebConnection;
@@ -53,6 +53,8 @@ pub struct Hem {
     pub nodes: Vec<NodeDeclaration>,
     /// How its key stands.
     pub key: KeyState,
+    /// What its home may draw and feed.
+    pub limits: PowerLimits,
 }
 
 /// A HEM to be registered.
@@ -71,10 +73,14 @@ pub struct NewHem {
 }
 
 /// What is to change of a HEM; absent: stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HemChange {
     /// Its name.
     pub name: Option<String>,
+    /// The most its home may import; `Some(None)` lifts the limit.
+    pub import_watts: Option<Option<Watts>>,
+    /// The most its home may export; `Some(None)` lifts the limit.
+    pub export_watts: Option<Option<Watts>>,
 }
 
 /// A HEM with what only the rules of admission look at.
@@ -101,6 +107,8 @@ struct Row {
     key_state: String,
     key_hash: Vec<u8>,
     enrolled_by: Option<String>,
+    import_limit_watts: Option<f64>,
+    export_limit_watts: Option<f64>,
 }
 
 impl TryFrom<Row> for KeptHem {
@@ -120,6 +128,10 @@ impl TryFrom<Row> for KeptHem {
                 name: row.name,
                 created: Timestamp(row.created),
                 firmware: row.firmware,
+                limits: PowerLimits {
+                    import_watts: row.import_limit_watts.map(Watts),
+                    export_watts: row.export_limit_watts.map(Watts),
+                },
             },
             key_hash: row.key_hash,
             enrolled_by: row.enrolled_by,
@@ -141,6 +153,8 @@ impl KeptHem {
             key_state: self.hem.key.as_str().to_owned(),
             key_hash: self.key_hash.clone(),
             enrolled_by: self.enrolled_by.clone(),
+            import_limit_watts: self.hem.limits.import_watts.map(Watts::value),
+            export_limit_watts: self.hem.limits.export_watts.map(Watts::value),
         })
     }
 }
@@ -170,6 +184,7 @@ pub(super) fn register(connection: &mut WebConnection, new: &NewHem) -> Result<H
             firmware: None,
             nodes: Vec::new(),
             key: KeyState::Pending,
+            limits: PowerLimits::default(),
         },
         key_hash: new.key.as_bytes().to_vec(),
         enrolled_by: None,
@@ -242,6 +257,14 @@ pub(super) fn update(
     let mut kept = find_or_say(connection, id)?;
     if let Some(name) = &change.name {
         kept.hem.name.clone_from(name);
+    }
+    if let Some(limit) = change.import_watts {
+        kept.hem.limits.import_watts = limit;
+    }
+    if let Some(limit) = change.export_watts {
+        kept.hem.limits.export_watts = limit;
+    }
+    if *change != HemChange::default() {
         save(connection, &kept)?;
     }
     Ok(kept.hem)

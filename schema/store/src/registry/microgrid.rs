@@ -1,20 +1,11 @@
 //! Microgrids.
 
 use diesel::prelude::*;
-use memcloud_domain::{MicrogridId, Timestamp, Watts};
+use memcloud_domain::{MicrogridId, PowerLimits, Timestamp, Watts};
 
 use super::schema::{api_token, enrolment_token, hem, job, microgrid};
 use super::sqlite_registry::WebConnection;
 use super::{Listing, PageRequest, RegistryError};
-
-/// What a microgrid may draw and feed at its connection. An absent limit is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct MicrogridLimits {
-    /// The most it may import, W.
-    pub import_watts: Option<Watts>,
-    /// The most it may export, W.
-    pub export_watts: Option<Watts>,
-}
 
 /// A microgrid, as kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +16,8 @@ pub struct Microgrid {
     pub name: String,
     /// Its time zone, an IANA name.
     pub time_zone: String,
-    /// Its limits.
-    pub limits: MicrogridLimits,
+    /// What it may draw and feed at its connection.
+    pub limits: PowerLimits,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -40,8 +31,8 @@ pub struct NewMicrogrid {
     pub name: String,
     /// Its time zone, an IANA name; absent: `UTC`.
     pub time_zone: Option<String>,
-    /// Its limits.
-    pub limits: MicrogridLimits,
+    /// What it may draw and feed at its connection.
+    pub limits: PowerLimits,
 }
 
 /// What is to change of a microgrid; absent: stays.
@@ -78,7 +69,7 @@ impl TryFrom<Row> for Microgrid {
                 .map_err(|error| RegistryError::corrupt("microgrid", &row.id, error))?,
             name: row.name,
             time_zone: row.time_zone,
-            limits: MicrogridLimits {
+            limits: PowerLimits {
                 import_watts: row.import_limit_watts.map(Watts),
                 export_watts: row.export_limit_watts.map(Watts),
             },

@@ -33,7 +33,7 @@ pub use idempotency::{
 pub use job::{CheckpointToSave, JobChange, NewJob};
 pub use job_log::NumberedLogLine;
 pub use job_result::{InvalidCursor, ResultCursor, ResultPage, ResultQuery};
-pub use microgrid::{Microgrid, MicrogridChange, MicrogridLimits, NewMicrogrid};
+pub use microgrid::{Microgrid, MicrogridChange, NewMicrogrid};
 pub use paging::{Listing, PageRequest};
 pub use port::Registry;
 pub use secret_hash::SecretHash;

@@ -22,6 +22,8 @@ diesel::table! {
         key_state -> Text,
         key_hash -> Binary,
         enrolled_by -> Nullable<Text>,
+        import_limit_watts -> Nullable<Double>,
+        export_limit_watts -> Nullable<Double>,
     }
 }
 

@@ -7,7 +7,7 @@ mod jobs;
 mod microgrids_and_hems;
 mod tokens;
 
-use memcloud_domain::{HemId, MicrogridId, Secret, Timestamp};
+use memcloud_domain::{HemId, MicrogridId, PowerLimits, Secret, Timestamp};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -61,7 +61,7 @@ fn a_microgrid(id: &str) -> Microgrid {
         id: microgrid_id(id),
         name: format!("The grid of {id}"),
         time_zone: "UTC".to_owned(),
-        limits: MicrogridLimits::default(),
+        limits: PowerLimits::default(),
         created: Timestamp(1_700_000_000_000),
     }
 }
