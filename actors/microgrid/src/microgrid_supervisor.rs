@@ -178,6 +178,7 @@ impl MicrogridSupervisor {
             readings: Arc::clone(&self.bus.readings),
             results: Arc::clone(&self.bus.results),
             roster: self.roster.subscribe(),
+            wishes: None,
             threads: self.assembly.threads.clone(),
             limits: self.assembly.limits.job,
         };

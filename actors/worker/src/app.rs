@@ -1,10 +1,12 @@
 //! What an energy app is: a configuration, a state, and a pure step from what is new to what it
-//! found out. It does no I/O, asks no clock and keeps nothing outside its state, so that it can be
+//! found out and what it wants of the homes' nodes. It does no I/O, asks no clock and keeps nothing outside its state, so that it can be
 //! tested in a line, replayed, and resumed where it stood.
 
 use memcloud_bus::CommittedBatch;
 use memcloud_domain::messages::HemBatch;
-use memcloud_domain::{Entry, HemId, JobLogLevel, JobResult, Reading, Timestamp};
+use memcloud_domain::{
+    Entry, HemId, JobLogLevel, JobResult, NodeId, Reading, Setting, Timestamp, Wish,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -231,6 +233,11 @@ pub struct Outcome {
     pub log: Vec<(JobLogLevel, String)>,
     /// Whether people should see it at once, and not with the next checkpoint.
     pub urgent: bool,
+    /// What it wants of nodes. Each stands until its lease ends, and takes the place of the app's
+    /// earlier one for the node and the kind of setting.
+    pub wishes: Vec<Wish>,
+    /// Nodes of which it wants nothing any more; taken before the wishes.
+    pub withdrawn: Vec<(HemId, NodeId)>,
 }
 
 impl Outcome {
@@ -250,6 +257,25 @@ impl Outcome {
     /// Adds a line that is good to know.
     pub fn info(&mut self, text: impl Into<String>) {
         self.log.push((JobLogLevel::Info, text.into()));
+    }
+
+    /// Wishes something of a node for so long. An app wishes again well before a lease ends.
+    pub fn wish(
+        &mut self,
+        hem: &HemId,
+        node: NodeId,
+        setting: Setting,
+        lease: Duration,
+        reason: impl Into<String>,
+    ) {
+        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        let (hem, reason) = (hem.clone(), reason.into());
+        self.wishes.push(Wish { hem, node, setting, lease_ms, reason });
+    }
+
+    /// Wants nothing of a node any more.
+    pub fn withdraw(&mut self, hem: &HemId, node: NodeId) {
+        self.withdrawn.push((hem.clone(), node));
     }
 
     /// Adds a line that someone may want to look at.

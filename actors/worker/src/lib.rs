@@ -9,10 +9,12 @@ pub mod apps;
 pub mod catalogue;
 pub mod in_memory;
 pub mod intake;
+pub mod latest;
 pub mod ledger;
 pub mod ports;
 pub mod roster;
 pub mod step_threads;
+pub mod wish_queue;
 pub mod worker_job;
 
 pub use app::{About, EnergyApp, Outcome, Portion, Seen, Start, View};
@@ -21,7 +23,9 @@ pub use catalogue::{AppCatalogue, AppDescription, AppError, AppFactory, RunningA
 pub use in_memory::{
     AppendEntries, GetJobOutput, InMemoryHistory, InMemoryJobs, JobOutput, PutJob, PutRoster,
 };
+pub use latest::{HomeNow, Latest, NodeNow, Sample};
 pub use ports::{JobAssembly, JobLimits, WorkerPorts};
 pub use roster::Roster;
 pub use step_threads::StepThreads;
+pub use wish_queue::WishQueue;
 pub use worker_job::{DrainJob, GetProgress, JobProgress, ReadingsMissed, WorkerJob};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use memcloud_bus::{CommittedBatch, Exchange};
 use memcloud_domain::JobRecord;
 use memcloud_domain::messages::{
-    JobReported, ListMarks, LoadCheckpoint, ReadEntriesAfter, SaveCheckpoint,
+    JobReported, JobWished, ListMarks, LoadCheckpoint, ReadEntriesAfter, SaveCheckpoint,
 };
 use memcloud_supervision::Port;
 use tokio::sync::watch;
@@ -45,6 +45,8 @@ pub struct JobLimits {
     pub unsaved_results: usize,
     /// Lines of log that may wait to be saved; beyond it the oldest go, counted.
     pub unsaved_log: usize,
+    /// Wishes that a step may have, and that may wait for dispatch; more are dropped, aloud.
+    pub wishes: usize,
     /// How long a step may take.
     pub step_deadline: Duration,
     /// How long a question to a store may take.
@@ -67,6 +69,7 @@ impl Default for JobLimits {
             hems: 10_000,
             unsaved_results: 20_000,
             unsaved_log: 500,
+            wishes: 10_000,
             step_deadline: Duration::from_secs(5),
             ask_deadline: Duration::from_secs(10),
             catch_up_every: Duration::from_secs(5),
@@ -91,6 +94,8 @@ pub struct JobAssembly {
     pub results: Arc<dyn Exchange<JobReported>>,
     /// Its microgrid's roster; absent until it is known. No step is made before.
     pub roster: watch::Receiver<Option<Arc<Roster>>>,
+    /// Its microgrid's dispatch; absent where nothing is steered.
+    pub wishes: Option<Port<JobWished>>,
     /// Where steps run.
     pub threads: StepThreads,
     /// Its bounds.

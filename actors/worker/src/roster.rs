@@ -53,10 +53,16 @@ impl Roster {
         self.homes.contains_key(hem)
     }
 
+    /// What a node was declared to be.
+    #[must_use]
+    pub fn node(&self, hem: &HemId, node: NodeId) -> Option<&NodeDeclaration> {
+        self.homes.get(hem)?.iter().find(|declared| declared.node == node)
+    }
+
     /// What a node is; absent for a node that was never declared, which counts nowhere.
     #[must_use]
     pub fn kind(&self, hem: &HemId, node: NodeId) -> Option<NodeKind> {
-        self.homes.get(hem)?.iter().find(|declared| declared.node == node).map(|found| found.kind)
+        self.node(hem, node).map(|declared| declared.kind)
     }
 
     /// The same with another profile of the microgrid.

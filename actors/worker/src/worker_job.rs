@@ -12,9 +12,10 @@ use actix::{
 };
 use memcloud_bus::{CommittedBatch, Delivery, Pattern};
 use memcloud_domain::messages::{
-    HemBatch, JobReport, JobReported, ListMarks, LoadCheckpoint, SaveCheckpoint, Unavailable,
+    HemBatch, JobReport, JobReported, JobWished, ListMarks, LoadCheckpoint, SaveCheckpoint,
+    Unavailable,
 };
-use memcloud_domain::{JobCheckpoint, JobLogLevel, Timestamp};
+use memcloud_domain::{Asker, JobCheckpoint, JobLogLevel, Timestamp};
 use memcloud_supervision::{
     AskError, Backoff, Child, ChildSpec, GivingUp, Observe, RestartPolicy, Scope, supervised,
 };
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use crate::intake::{Intake, Reach};
 use crate::ledger::Ledger;
 use crate::step_threads::{Hanging, StepError};
-use crate::{JobAssembly, Outcome, Roster, RunningApp, Start, View};
+use crate::{JobAssembly, Outcome, Roster, RunningApp, Start, View, WishQueue};
 
 /// Its `MicrogridSupervisor` has a job saved before it is stopped: it takes nothing more, finishes its
 /// step, saves. Answers once that is done, or could not be.
@@ -88,6 +89,7 @@ pub struct WorkerJob {
     app: Option<Box<dyn RunningApp>>,
     intake: Intake,
     ledger: Ledger,
+    wishes: WishQueue,
     /// Whether the app has seen something since it was saved last.
     dirty: bool,
     urgent: bool,
@@ -158,6 +160,7 @@ impl WorkerJob {
         Self {
             intake: Intake::new(limits, std::collections::BTreeMap::new()),
             ledger,
+            wishes: WishQueue::new(limits.wishes),
             assembly,
             scope,
             lives,
@@ -306,8 +309,7 @@ impl WorkerJob {
             self.progress.seen += u64::try_from(seen).unwrap_or(0);
             self.dirty |= seen > 0 || !outcome.results.is_empty() || !outcome.log.is_empty();
             self.urgent |= outcome.urgent;
-            let now = self.now();
-            self.ledger.absorb(outcome, now);
+            self.absorb(outcome);
         }
         match saved {
             Some(Ok((state, bytes))) if !self.saving => self.save(state, bytes, context),
@@ -319,6 +321,42 @@ impl WorkerJob {
             self.answer_drained(&Ok(()));
         }
         self.pump(context);
+    }
+
+    fn absorb(&mut self, mut outcome: Outcome) {
+        let now = self.now();
+        let wishes = std::mem::take(&mut outcome.wishes);
+        let withdrawn = std::mem::take(&mut outcome.withdrawn);
+        self.ledger.absorb(outcome, now);
+        if let Some(complaint) = self.wishes.absorb(wishes, withdrawn, now) {
+            log::warn!(job = self.assembly.record.id.as_str(), reason = complaint.as_str(); "a job's wishes are dropped");
+            self.ledger.say(now, JobLogLevel::Warn, complaint);
+            self.dirty = true;
+        }
+        self.tell_wishes();
+    }
+
+    /// Tells dispatch what the app wants. Where dispatch has no room now it is told with the next timer.
+    fn tell_wishes(&mut self) {
+        if self.draining || self.wishes.is_empty() {
+            return;
+        }
+        let Some(port) = &self.assembly.wishes else {
+            self.wishes.discard();
+            return;
+        };
+        let (wishes, withdrawn) = self.wishes.take();
+        let record = &self.assembly.record;
+        let asker = Asker::Job {
+            job: record.id.clone(),
+            app: record.app.clone(),
+            version: self.assembly.app.about().version.to_owned(),
+        };
+        let wished = JobWished { asker, priority: record.priority, wishes, withdrawn };
+        if let Err(error) = port.tell(wished) {
+            let JobWished { wishes, withdrawn, .. } = error.into_message();
+            self.wishes.put_back(wishes, withdrawn);
+        }
     }
 
     fn save(&mut self, state: Value, bytes: usize, context: &mut Context<Self>) {
@@ -415,6 +453,7 @@ impl WorkerJob {
         {
             self.ask_marks(context);
         }
+        self.tell_wishes();
         self.pump(context);
     }
 }
@@ -517,6 +556,7 @@ impl Observe for WorkerJob {
             "app": self.assembly.record.app,
             "progress": self.current_progress(),
             "left_out": self.intake.left_out(),
+            "wishes": {"told": self.wishes.told(), "dropped": self.wishes.dropped()},
         })
     }
 }

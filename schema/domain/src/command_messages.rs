@@ -268,6 +268,6 @@ pub struct JobWished {
     pub priority: i32,
     /// What it wants now; each takes the place of its earlier one for the node and kind of setting.
     pub wishes: Vec<Wish>,
-    /// Nodes of which it wants nothing any more.
+    /// Nodes of which it wants nothing any more; taken before the wishes.
     pub withdrawn: Vec<(HemId, NodeId)>,
 }
