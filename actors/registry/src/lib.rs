@@ -32,8 +32,8 @@ pub use followers::{Fact, Followers};
 pub use memcloud_store::registry::{
     ApiToken, Beginning, EnrolmentToken, Hem, HemChange, IdempotencyLimits, IdempotencyScope,
     IdempotentAnswer, IdempotentRequest, InvalidCursor, JobChange, KeyState, Listing, Microgrid,
-    MicrogridChange, NewMicrogrid, NumberedLogLine, PageRequest, Registry,
-    RegistryError, ResultCursor, ResultPage, ResultQuery, SqliteRegistry,
+    MicrogridChange, NewMicrogrid, NumberedLogLine, PageRequest, Registry, RegistryError,
+    ResultCursor, ResultPage, ResultQuery, SqliteRegistry,
 };
 pub use messages::*;
 pub use randomness::Randomness;

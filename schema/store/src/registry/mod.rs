@@ -1,11 +1,12 @@
-//! The web data: microgrids, HEMs and their keys, tokens, jobs with their results and logs, and the
-//! answers kept for idempotency keys. `Registry` is the port, `SqliteRegistry` its adapter on
-//! `web.db`. What is kept is one file per table; the rules of admission are pure, in `admission`.
+//! The web data: microgrids, HEMs and their keys, tokens, jobs with their results and logs, the
+//! answers kept for idempotency keys, and the command ledger. `Registry` is the port, `CommandStore`
+//! that of the ledger, `SqliteRegistry` the adapter of both on `web.db`. What is kept is one file per table; the rules of admission are pure, in `admission`.
 //!
 //! Nothing in here makes a secret or reads a clock: hashes, ids and moments are given in.
 
 pub mod admission;
 pub mod api_token;
+pub mod command_store;
 pub mod enrolment_token;
 pub mod error;
 pub mod hem;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use admission::{Arrival, ArrivalAnswer, Proof};
 pub use api_token::{ApiToken, NewApiToken};
+pub use command_store::{CommandFilter, CommandStore};
 pub use enrolment_token::{EnrolmentToken, NewEnrolmentToken};
 pub use error::RegistryError;
 pub use hem::{Hem, HemChange, KeyState, NewHem};
