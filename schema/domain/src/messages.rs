@@ -146,7 +146,7 @@ pub struct ReadingsCommitted {
     pub batches: Arc<Vec<HemBatch>>,
 }
 
-/// Asks the `Historian` for what it stored of a HEM above a number, ascending; hot rows and chunks alike.
+/// Asks the `Historian` for what it stored of a HEM above a number, ascending; hot runs and chunks alike.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<HemBatch, Unavailable>")]
 pub struct ReadEntriesAfter {

@@ -137,6 +137,12 @@ impl<'a> Bytes<'a> {
         self.rest.is_empty()
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// One byte.
     ///
     /// # Errors

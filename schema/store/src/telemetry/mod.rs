@@ -1,7 +1,7 @@
 //! What HEMs measured: the port [`TelemetryStore`], and its SQLite adapter.
 //!
-//! Readings lie hot as rows, one each, until they are sealed into compressed chunks; whoever reads
-//! never notices which. Roll-ups (1 min, 15 min, 1 h, 1 day) are recomputed for dirty buckets and
+//! Readings lie hot in runs, a row for what one commit brought of a HEM, until they are sealed into
+//! compressed chunks; whoever reads never notices which. Roll-ups (1 min, 15 min, 1 h, 1 day) are recomputed for dirty buckets and
 //! replaced whole, so that retries and late data are harmless.
 
 pub mod buckets;
@@ -10,6 +10,7 @@ pub mod decimal;
 pub mod rollup;
 pub mod rollup_codec;
 pub mod row;
+pub mod run;
 mod schema;
 pub mod series;
 pub mod sqlite;

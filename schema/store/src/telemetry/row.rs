@@ -1,5 +1,5 @@
-//! How one reading or event lies in its row: compact, and without loss. The number and the time are
-//! columns of their own; this is the rest.
+//! How a reading lies in its run, and an event in its row: compact, and without loss. Number and time
+//! lie beside it; this is the rest.
 
 use memcloud_domain::{
     Amps, HemEvent, Hertz, NodeId, NodeReading, Reading, Seq, StateOfCharge, Timestamp, Vars,
@@ -58,8 +58,8 @@ fn shape_of(node: &NodeReading) -> u16 {
     }
 }
 
-/// Appends a reading's payload.
-pub fn encode_reading(out: &mut Vec<u8>, reading: &Reading) {
+/// Appends a reading.
+pub fn put_reading(out: &mut Vec<u8>, reading: &Reading) {
     put_signed(out, reading.received.0.wrapping_sub(reading.ts.0));
     put_varint(out, reading.nodes.len() as u64);
     let mut last: Option<(u8, u16)> = None;
@@ -81,16 +81,15 @@ pub fn encode_reading(out: &mut Vec<u8>, reading: &Reading) {
     }
 }
 
-/// The reading again.
+/// Takes a reading again.
 ///
 /// # Errors
-/// [`Malformed`] for bytes that [`encode_reading`] did not write.
-pub fn decode_reading(seq: Seq, ts: Timestamp, payload: &[u8]) -> Result<Reading, Malformed> {
-    let mut bytes = Bytes::new(payload);
+/// [`Malformed`] for bytes that [`put_reading`] did not write.
+pub fn take_reading(bytes: &mut Bytes<'_>, seq: Seq, ts: Timestamp) -> Result<Reading, Malformed> {
     let received = Timestamp(ts.0.wrapping_add(bytes.signed()?));
     let count = bytes.length()?;
     // Every node takes at least a byte: a damaged count must not reserve the machine's memory.
-    if count > payload.len() {
+    if count > bytes.len() {
         return Err(Malformed);
     }
     let mut nodes = Vec::with_capacity(count);
@@ -118,7 +117,7 @@ pub fn decode_reading(seq: Seq, ts: Timestamp, payload: &[u8]) -> Result<Reading
         }
         nodes.push(node);
     }
-    if bytes.is_empty() { Ok(Reading { seq, ts, received, nodes }) } else { Err(Malformed) }
+    Ok(Reading { seq, ts, received, nodes })
 }
 
 const HAS_NODE: u64 = 1;
@@ -250,8 +249,10 @@ pub(crate) mod tests {
         #[test]
         fn any_reading_comes_back_bit_by_bit(reading in reading()) {
             let mut out = Vec::new();
-            encode_reading(&mut out, &reading);
-            let read = decode_reading(reading.seq, reading.ts, &out).unwrap();
+            put_reading(&mut out, &reading);
+            let mut bytes = Bytes::new(&out);
+            let read = take_reading(&mut bytes, reading.seq, reading.ts).unwrap();
+            prop_assert!(bytes.is_empty());
             prop_assert_eq!(format!("{read:?}"), format!("{reading:?}"));
         }
 
@@ -271,7 +272,7 @@ pub(crate) mod tests {
 
         #[test]
         fn no_bytes_make_the_decoders_panic(noise: Vec<u8>) {
-            let _ = decode_reading(Seq(1), Timestamp(0), &noise);
+            let _ = take_reading(&mut Bytes::new(&noise), Seq(1), Timestamp(0));
             let _ = decode_event(Seq(1), Timestamp(0), &noise);
         }
     }
@@ -280,7 +281,7 @@ pub(crate) mod tests {
     fn a_typical_reading_of_eight_nodes_takes_at_most_190_bytes() {
         let mut out = Vec::new();
         for seq in 1..=100 {
-            encode_reading(&mut out, &typical(seq));
+            put_reading(&mut out, &typical(seq));
         }
         assert!(out.len() <= 19_000, "{} bytes for 100 readings", out.len());
     }

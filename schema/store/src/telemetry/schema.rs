@@ -29,11 +29,14 @@ diesel::table! {
 }
 
 diesel::table! {
-    hot_readings (id) {
+    hot_runs (id) {
         id -> BigInt,
         hem_no -> BigInt,
-        seq -> BigInt,
-        ts -> BigInt,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        min_ts -> BigInt,
+        max_ts -> BigInt,
+        readings -> BigInt,
         payload -> Binary,
     }
 }

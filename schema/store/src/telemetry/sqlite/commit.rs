@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
-use memcloud_domain::{Entry, Epoch, HemId, MicrogridId, Seq, SessionOpened, Timestamp};
+use memcloud_domain::{Entry, Epoch, HemEvent, Reading, Refusal, Seq, SessionOpened, Timestamp};
 
-use super::dirty_cache::{DirtyCache, Touched};
+use super::dirty_cache::{DirtyCache, Minute, Touched};
+use super::known_hems::{KnownHems, MarkRow};
+use super::raw::RunRow;
 use super::{from_sql, to_sql};
 use crate::StoreError;
 use crate::telemetry::buckets::{Level, MINUTE, floor};
-use crate::telemetry::row::{encode_event, encode_reading};
-use crate::telemetry::schema::{dirty, events, hems, hot_readings, marks, microgrids, refusals};
+use crate::telemetry::row::encode_event;
+use crate::telemetry::run::Run;
+use crate::telemetry::schema::{dirty, events, hems, hot_runs, microgrids, refusals};
 use crate::telemetry::{CommitOutcome, HemEntries, NewSession};
 
 /// A minute is rolled up so long after its end: what belongs to it is mostly there by then.
@@ -18,61 +21,29 @@ const GRACE: i64 = 3_000;
 /// A late reading's minute is rolled up so long after it came.
 const LATE: i64 = 1_000;
 
-/// A row of `marks`. It is written whole, by REPLACE: Diesel prepares every UPDATE anew, which costs
-/// more than the write.
-#[derive(Debug, Clone, Copy, Queryable, Selectable, Insertable)]
-#[diesel(table_name = marks)]
-struct MarkRow {
-    hem_no: i64,
-    mark: i64,
-    epoch: i64,
-    hot: i64,
-    chunks: i64,
-    sealed: i64,
-    sealed_bytes: i64,
-}
-
-impl MarkRow {
-    fn write(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        diesel::replace_into(marks::table).values(self).execute(connection)?;
-        Ok(())
-    }
-}
-
-/// Finds a HEM with its microgrid. `get_result`, not `first`: SQLite plans a statement anew each time
-/// its LIMIT is bound.
-fn find(
-    connection: &mut SqliteConnection,
-    hem: &HemId,
-) -> Result<Option<(String, MarkRow)>, StoreError> {
-    let found = hems::table
-        .inner_join(marks::table)
-        .filter(hems::hem.eq(hem.as_str()))
-        .select((hems::microgrid, MarkRow::as_select()))
-        .get_result(connection)
-        .optional()?;
-    Ok(found)
-}
-
 /// Raises epochs; makes the rows of HEMs that come for the first time.
 pub(super) fn open_sessions(
     connection: &mut SqliteConnection,
     sessions: &[NewSession],
+    known: &mut KnownHems,
 ) -> Result<Vec<SessionOpened>, StoreError> {
+    known.renew(connection)?;
     let mut opened = Vec::with_capacity(sessions.len());
     for session in sessions {
-        let mut row = match find(connection, &session.hem)? {
+        let row = match known.find(connection, &session.hem)? {
             Some((microgrid, row)) => {
-                if microgrid != session.microgrid.as_str() {
+                row.epoch += 1;
+                let row = *row;
+                if microgrid != session.microgrid {
                     diesel::update(hems::table.find(row.hem_no))
                         .set(hems::microgrid.eq(session.microgrid.as_str()))
                         .execute(connection)?;
+                    known.forget(row.hem_no);
                 }
                 row
             }
-            None => insert_hem(connection, session)?,
+            None => MarkRow { epoch: 1, ..insert_hem(connection, session)? },
         };
-        row.epoch += 1;
         row.write(connection)?;
         let (epoch, mark) = (Epoch(from_sql(row.epoch)), Seq(from_sql(row.mark)));
         opened.push(SessionOpened { epoch, mark });
@@ -108,91 +79,107 @@ fn insert_hem(
 pub(super) fn commit(
     connection: &mut SqliteConnection,
     batch: &[HemEntries],
-    now: Timestamp,
-    known: &DirtyCache,
+    context: Context<'_>,
     touched: &mut Vec<Touched>,
 ) -> Result<Vec<CommitOutcome>, StoreError> {
-    let mut writer =
-        Writer { connection, known, touched, marked: HashSet::new(), now, payload: Vec::new() };
+    context.hems.renew(connection)?;
+    let mut writer = Writer { connection, context, touched, marked: HashSet::new() };
     batch.iter().map(|element| writer.store(element)).collect()
+}
+
+/// What a commit goes by.
+pub(super) struct Context<'a> {
+    pub(super) hems: &'a mut KnownHems,
+    pub(super) dirty: &'a DirtyCache,
+    pub(super) now: Timestamp,
+    /// Readings in a run, at most.
+    pub(super) run_readings: usize,
 }
 
 struct Writer<'a> {
     connection: &'a mut SqliteConnection,
-    known: &'a DirtyCache,
+    context: Context<'a>,
     touched: &'a mut Vec<Touched>,
-    marked: HashSet<(i64, i64)>,
-    now: Timestamp,
-    payload: Vec<u8>,
+    marked: HashSet<Minute>,
 }
 
 impl Writer<'_> {
     fn store(&mut self, element: &HemEntries) -> Result<CommitOutcome, StoreError> {
-        let Some((microgrid, row)) = find(self.connection, &element.hem)? else {
-            return Ok(CommitOutcome::Fenced);
-        };
+        let found = self.context.hems.find(self.connection, &element.hem)?;
+        let Some((microgrid, row)) = found else { return Ok(CommitOutcome::Fenced) };
         if Epoch(from_sql(row.epoch)) != element.epoch {
             return Ok(CommitOutcome::Fenced);
         }
-        let microgrid = MicrogridId::new(&microgrid).map_err(|error| StoreError::Damaged {
-            what: format!("the microgrid of HEM {}", element.hem),
-            reason: error.to_string(),
-        })?;
-        let mut mark = row.mark;
-        let mut readings = 0_i64;
+        let (hem_no, before) = (row.hem_no, row.mark);
+        let mut mark = before;
+        let mut readings = Vec::with_capacity(element.entries.len());
         for entry in &element.entries {
             let seq = to_sql(entry.seq().0);
             if seq <= mark {
                 continue;
             }
             mark = seq;
-            self.insert(row.hem_no, seq, entry)?;
-            readings += i64::from(matches!(entry, Entry::Reading(_)));
+            match entry {
+                Entry::Reading(reading) => readings.push(reading),
+                Entry::Event(event) => self.insert_event(hem_no, seq, event)?,
+                Entry::Refused(refusal) => self.insert_refusal(hem_no, seq, refusal)?,
+            }
         }
-        if mark > row.mark {
-            MarkRow { mark, hot: row.hot + readings, ..row }.write(self.connection)?;
+        for run in readings.chunks(self.context.run_readings) {
+            self.insert_run(hem_no, run)?;
         }
-        let (after, through) = (Seq(from_sql(row.mark)), Seq(from_sql(mark)));
+        if mark > before {
+            // What was found is changed with what is written.
+            let found = self.context.hems.find(self.connection, &element.hem)?;
+            if let Some((_, row)) = found {
+                row.mark = mark;
+                row.hot += i64::try_from(readings.len()).unwrap_or(i64::MAX);
+                row.write(self.connection)?;
+            }
+        }
+        let (after, through) = (Seq(from_sql(before)), Seq(from_sql(mark)));
         Ok(CommitOutcome::Stored { microgrid, after, through })
     }
 
-    fn insert(&mut self, hem_no: i64, seq: i64, entry: &Entry) -> Result<(), StoreError> {
-        self.payload.clear();
-        match entry {
-            Entry::Reading(reading) => {
-                encode_reading(&mut self.payload, reading);
-                diesel::insert_into(hot_readings::table)
-                    .values((
-                        hot_readings::hem_no.eq(hem_no),
-                        hot_readings::seq.eq(seq),
-                        hot_readings::ts.eq(reading.ts.0),
-                        hot_readings::payload.eq(self.payload.as_slice()),
-                    ))
-                    .execute(self.connection)?;
-                self.mark_dirty(hem_no, seq, reading.ts.0)?;
-            }
-            Entry::Event(event) => {
-                encode_event(&mut self.payload, event);
-                diesel::insert_into(events::table)
-                    .values((
-                        events::hem_no.eq(hem_no),
-                        events::seq.eq(seq),
-                        events::ts.eq(event.ts.0),
-                        events::payload.eq(self.payload.as_slice()),
-                    ))
-                    .execute(self.connection)?;
-            }
-            Entry::Refused(refusal) => {
-                diesel::insert_into(refusals::table)
-                    .values((
-                        refusals::hem_no.eq(hem_no),
-                        refusals::seq.eq(seq),
-                        refusals::received.eq(refusal.received.0),
-                        refusals::code.eq(refusal.code.as_str()),
-                    ))
-                    .execute(self.connection)?;
-            }
+    fn insert_run(&mut self, hem_no: i64, readings: &[&Reading]) -> Result<(), StoreError> {
+        let Some(run) = Run::of(readings) else { return Ok(()) };
+        diesel::insert_into(hot_runs::table)
+            .values(RunRow::new(hem_no, run))
+            .execute(self.connection)?;
+        for reading in readings {
+            self.mark_dirty(hem_no, to_sql(reading.seq.0), reading.ts.0)?;
         }
+        Ok(())
+    }
+
+    fn insert_event(&mut self, hem_no: i64, seq: i64, event: &HemEvent) -> Result<(), StoreError> {
+        let mut payload = Vec::new();
+        encode_event(&mut payload, event);
+        diesel::insert_into(events::table)
+            .values((
+                events::hem_no.eq(hem_no),
+                events::seq.eq(seq),
+                events::ts.eq(event.ts.0),
+                events::payload.eq(payload),
+            ))
+            .execute(self.connection)?;
+        Ok(())
+    }
+
+    fn insert_refusal(
+        &mut self,
+        hem_no: i64,
+        seq: i64,
+        refusal: &Refusal,
+    ) -> Result<(), StoreError> {
+        diesel::insert_into(refusals::table)
+            .values((
+                refusals::hem_no.eq(hem_no),
+                refusals::seq.eq(seq),
+                refusals::received.eq(refusal.received.0),
+                refusals::code.eq(refusal.code.as_str()),
+            ))
+            .execute(self.connection)?;
         Ok(())
     }
 
@@ -206,10 +193,10 @@ impl Writer<'_> {
             return Ok(());
         }
         self.touched.push(Touched { minute, last_seq: seq });
-        if self.known.is_marked(minute) || !self.marked.insert(minute) {
+        if self.context.dirty.is_marked(minute) || !self.marked.insert(minute) {
             return Ok(());
         }
-        let due = (minute.1 + MINUTE + GRACE).max(self.now.0 + LATE);
+        let due = (minute.1 + MINUTE + GRACE).max(self.context.now.0 + LATE);
         diesel::insert_or_ignore_into(dirty::table)
             .values((
                 dirty::hem_no.eq(hem_no),

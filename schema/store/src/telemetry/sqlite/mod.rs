@@ -6,6 +6,7 @@
 
 mod commit;
 mod dirty_cache;
+mod known_hems;
 mod pages;
 mod raw;
 mod retain;
@@ -26,6 +27,7 @@ use memcloud_domain::{
     SessionOpened, Timestamp,
 };
 
+use super::run;
 use super::schema::{dirty, hems, marks, microgrids};
 use super::{
     CommitOutcome, HemEntries, NewSession, PageQuery, SeriesQuery, StoreFigures, TelemetryStore,
@@ -34,6 +36,7 @@ use super::{
 use crate::StoreError;
 use crate::sqlite::{Access, Location, connect, open};
 use dirty_cache::DirtyCache;
+use known_hems::KnownHems;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/telemetry");
 const IOT_STORE: &str = "iot store";
@@ -67,6 +70,8 @@ pub struct SqliteTelemetry {
     readers: Mutex<ReaderPool>,
     reader_free: Condvar,
     dirty_cache: Mutex<DirtyCache>,
+    /// Changed under the writer's lock alone.
+    known_hems: Mutex<KnownHems>,
     /// Counts successful commits: what was touched up to one is in every later snapshot.
     commits: AtomicU64,
     /// Up to which HEM retention has looked in its present round.
@@ -130,6 +135,7 @@ impl SqliteTelemetry {
             readers: Mutex::new(ReaderPool { idle: Vec::new(), busy: 0 }),
             reader_free: Condvar::new(),
             dirty_cache: Mutex::new(DirtyCache::default()),
+            known_hems: Mutex::new(KnownHems::default()),
             commits: AtomicU64::new(0),
             retained_through: AtomicI64::new(0),
         })
@@ -196,6 +202,8 @@ impl SqliteTelemetry {
             None => {
                 let mut connection = connect(IOT_STORE, &self.location, Access::ReadWrite, BUSY)?;
                 Self::tune_writer(&mut connection, &self.options)?;
+                // The one before may have gone with a panic, half way through a transaction.
+                lock(&self.known_hems).clear();
                 connection
             }
         };
@@ -209,8 +217,9 @@ impl SqliteTelemetry {
             // No commit may go over a connection that does not sync.
             result = result.and(Err(error.into()));
         }
-        if let Ok(written) = &result {
-            then(written);
+        match &result {
+            Ok(written) => then(written),
+            Err(_) => lock(&self.known_hems).clear(),
         }
         // In memory the data is gone with the connection, and nothing can go away.
         if result.is_ok() || self.location == Location::Memory {
@@ -310,7 +319,9 @@ fn name_it(error: StoreError) -> StoreError {
 
 impl TelemetryStore for SqliteTelemetry {
     fn open_sessions(&self, sessions: &[NewSession]) -> Result<Vec<SessionOpened>, StoreError> {
-        self.write(|connection| commit::open_sessions(connection, sessions))
+        self.write(|connection| {
+            commit::open_sessions(connection, sessions, &mut lock(&self.known_hems))
+        })
     }
 
     fn commit(
@@ -321,8 +332,13 @@ impl TelemetryStore for SqliteTelemetry {
         let (outcomes, _) = self.write_then(
             |connection| {
                 let mut touched = Vec::new();
-                let known = lock(&self.dirty_cache);
-                let outcomes = commit::commit(connection, batch, now, &known, &mut touched)?;
+                let context = commit::Context {
+                    hems: &mut lock(&self.known_hems),
+                    dirty: &lock(&self.dirty_cache),
+                    now,
+                    run_readings: self.options.chunk_readings.clamp(1, run::MAX_READINGS),
+                };
+                let outcomes = commit::commit(connection, batch, context, &mut touched)?;
                 Ok((outcomes, touched))
             },
             |(_, touched)| {

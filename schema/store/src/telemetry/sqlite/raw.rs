@@ -1,14 +1,18 @@
-//! Reads a HEM's raw readings, hot rows and sealed chunks alike. All numbers in its chunks lie below
-//! those of its hot rows, because the oldest are sealed first and new numbers only grow.
+//! Reads a HEM's raw readings, hot runs and sealed chunks alike. All numbers in its chunks lie below
+//! those of its hot runs, because the oldest are sealed first and new numbers only grow.
 
+use std::ops::ControlFlow;
+
+use diesel::connection::DefaultLoadingMode;
+use diesel::dsl::max;
 use diesel::prelude::*;
-use memcloud_domain::{Reading, Seq, Timestamp};
+use memcloud_domain::Reading;
 
-use super::{damaged, from_sql};
+use super::damaged;
 use crate::StoreError;
 use crate::telemetry::chunk;
-use crate::telemetry::row::decode_reading;
-use crate::telemetry::schema::{chunks, hot_readings};
+use crate::telemetry::run::Run;
+use crate::telemetry::schema::{chunks, hot_runs};
 
 /// Between which numbers and times readings are looked for; all ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,29 +44,122 @@ pub(super) enum End {
     Newest,
 }
 
+/// A hot row, as it is read and written.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = hot_runs)]
+pub(super) struct RunRow {
+    pub(super) hem_no: i64,
+    pub(super) first_seq: i64,
+    pub(super) last_seq: i64,
+    pub(super) min_ts: i64,
+    pub(super) max_ts: i64,
+    pub(super) readings: i64,
+    pub(super) payload: Vec<u8>,
+}
+
+impl RunRow {
+    pub(super) fn new(hem_no: i64, run: Run) -> Self {
+        let Run { first_seq, last_seq, min_ts, max_ts, readings, payload } = run;
+        Self { hem_no, first_seq, last_seq, min_ts, max_ts, readings, payload }
+    }
+
+    fn open(self) -> Result<Vec<Reading>, StoreError> {
+        let Self { hem_no, first_seq, last_seq, min_ts, max_ts, readings, payload } = self;
+        let run = Run { first_seq, last_seq, min_ts, max_ts, readings, payload };
+        run.open().map_err(|_| damaged("the run from reading", hem_no, first_seq))
+    }
+}
+
+/// Goes through the hot runs that touch a window, from one end on, as long as `take` wants more.
+fn runs(
+    connection: &mut SqliteConnection,
+    window: &Window,
+    end: End,
+    mut take: impl FnMut(RunRow) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    // Runs never overlap: none that begins before the last one that begins before the window does.
+    let first_seq = match window.first_seq {
+        i64::MIN => None,
+        first_seq => hot_runs::table
+            .filter(hot_runs::hem_no.eq(window.hem_no))
+            .filter(hot_runs::first_seq.le(first_seq))
+            .select(max(hot_runs::first_seq))
+            .get_result::<Option<i64>>(connection)?,
+    };
+    // Without a LIMIT, and read row by row: a run holds as many readings as its commit brought.
+    let found = hot_runs::table
+        .filter(hot_runs::hem_no.eq(window.hem_no))
+        .filter(hot_runs::first_seq.ge(first_seq.unwrap_or(window.first_seq)))
+        .filter(hot_runs::first_seq.le(window.last_seq))
+        .filter(hot_runs::last_seq.ge(window.first_seq))
+        .filter(hot_runs::min_ts.le(window.max_ts))
+        .filter(hot_runs::max_ts.ge(window.min_ts))
+        .select(RunRow::as_select());
+    let mut go_through = |row: QueryResult<RunRow>| match row {
+        Ok(row) => take(row),
+        Err(error) => Err(error.into()),
+    };
+    let outcome = match end {
+        End::Oldest => found
+            .order(hot_runs::first_seq.asc())
+            .load_iter::<RunRow, DefaultLoadingMode>(connection)?
+            .try_for_each(|row| step(go_through(row))),
+        End::Newest => found
+            .order(hot_runs::first_seq.desc())
+            .load_iter::<RunRow, DefaultLoadingMode>(connection)?
+            .try_for_each(|row| step(go_through(row))),
+    };
+    match outcome {
+        ControlFlow::Break(Err(error)) => Err(error),
+        ControlFlow::Break(Ok(())) | ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn step(taken: Result<ControlFlow<()>, StoreError>) -> ControlFlow<Result<(), StoreError>> {
+    match taken {
+        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+        Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+        Err(error) => ControlFlow::Break(Err(error)),
+    }
+}
+
 /// Hot readings in a window, from one end on, at most so many.
 pub(super) fn hot(
     connection: &mut SqliteConnection,
     window: &Window,
     end: End,
-    limit: i64,
+    limit: usize,
 ) -> Result<Vec<Reading>, StoreError> {
-    let rows = hot_readings::table
-        .filter(hot_readings::hem_no.eq(window.hem_no))
-        .filter(hot_readings::seq.between(window.first_seq, window.last_seq))
-        .filter(hot_readings::ts.between(window.min_ts, window.max_ts))
-        .select((hot_readings::seq, hot_readings::ts, hot_readings::payload))
-        .limit(limit);
-    let rows: Vec<(i64, i64, Vec<u8>)> = match end {
-        End::Oldest => rows.order(hot_readings::seq.asc()).load(connection)?,
-        End::Newest => rows.order(hot_readings::seq.desc()).load(connection)?,
-    };
-    rows.into_iter()
-        .map(|(seq, ts, payload)| {
-            decode_reading(Seq(from_sql(seq)), Timestamp(ts), &payload)
-                .map_err(|_| damaged("reading", window.hem_no, seq))
-        })
-        .collect()
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    runs(connection, window, end, |row| {
+        let mut readings = row.open()?;
+        readings.retain(|reading| window.holds(reading));
+        if end == End::Newest {
+            readings.reverse();
+        }
+        found.append(&mut readings);
+        Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The oldest hot runs of a HEM that together hold at least so many readings, and how many runs.
+pub(super) fn oldest_runs(
+    connection: &mut SqliteConnection,
+    hem_no: i64,
+    wanted: usize,
+) -> Result<(Vec<Reading>, usize), StoreError> {
+    let (mut found, mut count) = (Vec::new(), 0);
+    runs(connection, &Window::all(hem_no), End::Oldest, |row| {
+        found.append(&mut row.open()?);
+        count += 1;
+        Ok(if found.len() < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok((found, count))
 }
 
 /// The readings in a window of the chunk at its end, and the window without that chunk; nothing when
@@ -107,9 +204,8 @@ pub(super) fn readings(
     limit: usize,
 ) -> Result<Vec<Reading>, StoreError> {
     let mut found = Vec::new();
-    let sql_limit = i64::try_from(limit).unwrap_or(i64::MAX);
     if end == End::Newest {
-        found = hot(connection, &window, end, sql_limit)?;
+        found = hot(connection, &window, end, limit)?;
     }
     let mut rest = window;
     while found.len() < limit {
@@ -118,8 +214,7 @@ pub(super) fn readings(
         rest = beyond;
     }
     if end == End::Oldest && found.len() < limit {
-        let missing = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-        found.extend(hot(connection, &window, end, missing)?);
+        found.extend(hot(connection, &window, end, limit - found.len())?);
     }
     found.truncate(limit);
     Ok(found)

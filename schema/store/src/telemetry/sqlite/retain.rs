@@ -1,15 +1,15 @@
 //! Retention: raw data and minutes that are older than they are kept for go, in bounded steps. Chunks
-//! go whole, once all of a chunk is too old; hot readings from the lowest number on, up to the first
+//! and hot runs go whole, once all of one is too old; runs from the lowest number on, up to the first
 //! that is not.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use memcloud_domain::Timestamp;
 
-use super::SqliteTelemetry;
+use super::{SqliteTelemetry, lock};
 use crate::StoreError;
 use crate::telemetry::buckets::{HOUR, Level, floor};
-use crate::telemetry::schema::{chunks, dirty, events, hot_readings, marks, refusals, rollups};
+use crate::telemetry::schema::{chunks, dirty, events, hot_runs, marks, refusals, rollups};
 use crate::telemetry::{Retention, Upkeep};
 
 /// Rows that one transaction deletes at most, per kind.
@@ -24,8 +24,8 @@ struct Expired {
     hem_no: i64,
     /// Chunks: id, readings, bytes.
     chunks: Vec<(i64, i64, i64)>,
-    /// Hot rows up to this number, and how many.
-    hot: Option<(i64, i64)>,
+    /// Hot runs: id, readings.
+    runs: Vec<(i64, i64)>,
     events: Vec<i64>,
     refusals: Vec<i64>,
     minutes: Vec<i64>,
@@ -33,7 +33,8 @@ struct Expired {
 
 impl Expired {
     fn count(&self) -> usize {
-        let hot = self.hot.map_or(0, |(_, count)| usize::try_from(count).unwrap_or(0));
+        let hot = self.runs.iter().map(|(_, readings)| readings).sum::<i64>();
+        let hot = usize::try_from(hot).unwrap_or(0);
         self.chunks.len() + hot + self.events.len() + self.refusals.len() + self.minutes.len()
     }
 }
@@ -67,7 +68,11 @@ impl SqliteTelemetry {
                 return Ok(Upkeep { done: 0, more: false });
             };
             if expired.count() > 0 {
-                self.write(|connection| delete(connection, &expired))?;
+                self.write(|connection| {
+                    delete(connection, &expired)?;
+                    lock(&self.known_hems).forget(expired.hem_no);
+                    Ok(())
+                })?;
                 // The same HEM again: it may have more.
                 self.retained(expired.hem_no - 1);
                 return Ok(Upkeep { done: expired.count(), more: true });
@@ -89,7 +94,7 @@ fn expired(
     let mut expired = Expired {
         hem_no,
         chunks: Vec::new(),
-        hot: None,
+        runs: Vec::new(),
         events: Vec::new(),
         refusals: Vec::new(),
         minutes: Vec::new(),
@@ -109,15 +114,14 @@ fn expired(
             .limit(CHUNKS)
             .select((chunks::id, chunks::readings, diesel::dsl::sql::<BigInt>("length(payload)")))
             .load(connection)?;
-        let oldest: Vec<(i64, i64)> = hot_readings::table
-            .filter(hot_readings::hem_no.eq(hem_no))
-            .order(hot_readings::seq.asc())
+        let oldest: Vec<(i64, i64, i64)> = hot_runs::table
+            .filter(hot_runs::hem_no.eq(hem_no))
+            .order(hot_runs::first_seq.asc())
             .limit(ROWS)
-            .select((hot_readings::seq, hot_readings::ts))
+            .select((hot_runs::id, hot_runs::readings, hot_runs::max_ts))
             .load(connection)?;
-        let old: Vec<i64> =
-            oldest.into_iter().take_while(|(_, ts)| *ts < raw_before).map(|(seq, _)| seq).collect();
-        expired.hot = old.last().map(|last| (*last, i64::try_from(old.len()).unwrap_or(0)));
+        let old = oldest.into_iter().take_while(|(_, _, max_ts)| *max_ts < raw_before);
+        expired.runs = old.map(|(id, readings, _)| (id, readings)).collect();
     }
     expired.events = events::table
         .filter(events::hem_no.eq(hem_no))
@@ -151,12 +155,10 @@ fn delete(connection: &mut SqliteConnection, expired: &Expired) -> Result<(), St
         bytes += size;
     }
     let mut hot = 0;
-    if let Some((last, _)) = expired.hot {
-        let old = hot_readings::table
-            .filter(hot_readings::hem_no.eq(hem_no))
-            .filter(hot_readings::seq.le(last));
-        let deleted = diesel::delete(old).execute(connection)?;
-        hot = i64::try_from(deleted).unwrap_or(0);
+    for (id, readings) in &expired.runs {
+        if diesel::delete(hot_runs::table.find(*id)).execute(connection)? > 0 {
+            hot += readings;
+        }
     }
     for id in &expired.events {
         diesel::delete(events::table.find(*id)).execute(connection)?;

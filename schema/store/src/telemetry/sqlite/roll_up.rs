@@ -23,8 +23,8 @@ use crate::telemetry::schema::{dirty, hems, marks, microgrids, rollups};
 const BUCKETS_PER_STEP: i64 = 256;
 /// So many minutes of one HEM are made at once: their readings are in memory together.
 const MINUTES_OF_A_HEM: usize = 64;
-/// So many hot rows are read at once.
-const ROWS_AT_ONCE: i64 = 2_000;
+/// So many hot readings are read at once.
+const READINGS_AT_ONCE: usize = 2_000;
 
 /// A minute that is to be made, and between which numbers readings came into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -380,7 +380,7 @@ fn collect(
         rest = beyond;
     }
     loop {
-        let rows = raw::hot(connection, &rest, End::Oldest, ROWS_AT_ONCE)?;
+        let rows = raw::hot(connection, &rest, End::Oldest, READINGS_AT_ONCE)?;
         let Some(last) = rows.last() else { return Ok(()) };
         rest.first_seq = to_sql(last.seq.0) + 1;
         put(rows);

@@ -1,13 +1,13 @@
-//! Sealing: the older hot rows of a HEM become one compressed chunk. Encoded on a reader's snapshot;
-//! only the exchange of rows for the chunk holds the writer.
+//! Sealing: the older hot runs of a HEM become one compressed chunk. Encoded on a reader's snapshot;
+//! only the exchange of runs for the chunk holds the writer.
 
 use diesel::prelude::*;
 use memcloud_domain::Reading;
 
-use super::raw::{self, End, Window};
-use super::{SqliteTelemetry, to_sql};
+use super::raw;
+use super::{SqliteTelemetry, lock, to_sql};
 use crate::StoreError;
-use crate::telemetry::schema::{chunks, hot_readings, marks};
+use crate::telemetry::schema::{chunks, hot_runs, marks};
 use crate::telemetry::{Upkeep, chunk};
 
 /// So many HEMs are sealed in one step, each in a transaction of its own.
@@ -15,6 +15,7 @@ const HEMS_PER_STEP: i64 = 8;
 
 struct Sealed {
     hem_no: i64,
+    runs: usize,
     first_seq: i64,
     last_seq: i64,
     min_ts: i64,
@@ -24,7 +25,8 @@ struct Sealed {
 }
 
 impl SqliteTelemetry {
-    /// Seals a chunk each of the HEMs with the most hot rows.
+    /// Seals a chunk each of the HEMs with the most hot readings. Runs are not cut: a chunk holds about
+    /// as many readings as it should.
     pub(super) fn seal(&self) -> Result<Upkeep, StoreError> {
         let wanted = self.options.chunk_readings.clamp(1, chunk::MAX_READINGS);
         let full = i64::try_from(wanted + self.options.keep_hot).unwrap_or(i64::MAX);
@@ -40,12 +42,14 @@ impl SqliteTelemetry {
         let per_step = usize::try_from(HEMS_PER_STEP).unwrap_or(1);
         let mut step = Upkeep { done: 0, more: candidates.len() > per_step };
         for hem_no in candidates.into_iter().take(per_step) {
-            let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
-            let oldest = self.read(|connection| {
-                raw::hot(connection, &Window::all(hem_no), End::Oldest, limit)
+            let (oldest, runs) =
+                self.read(|connection| raw::oldest_runs(connection, hem_no, wanted))?;
+            let Some(sealed) = encode(hem_no, &oldest, runs)? else { continue };
+            self.write_lazily(|connection| {
+                exchange(connection, &sealed)?;
+                lock(&self.known_hems).forget(hem_no);
+                Ok(())
             })?;
-            let Some(sealed) = encode(hem_no, &oldest)? else { continue };
-            self.write_lazily(|connection| exchange(connection, &sealed))?;
             step.done += oldest.len();
             // It may have another chunk's worth.
             step.more = true;
@@ -54,7 +58,7 @@ impl SqliteTelemetry {
     }
 }
 
-fn encode(hem_no: i64, readings: &[Reading]) -> Result<Option<Sealed>, StoreError> {
+fn encode(hem_no: i64, readings: &[Reading], runs: usize) -> Result<Option<Sealed>, StoreError> {
     let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return Ok(None) };
     let payload = chunk::seal(readings).map_err(|_| StoreError::Invalid {
         what: "a chunk of readings",
@@ -63,6 +67,7 @@ fn encode(hem_no: i64, readings: &[Reading]) -> Result<Option<Sealed>, StoreErro
     let times = || readings.iter().map(|reading| reading.ts.0);
     Ok(Some(Sealed {
         hem_no,
+        runs,
         first_seq: to_sql(first.seq.0),
         last_seq: to_sql(last.seq.0),
         min_ts: times().min().unwrap_or(0),
@@ -73,12 +78,12 @@ fn encode(hem_no: i64, readings: &[Reading]) -> Result<Option<Sealed>, StoreErro
 }
 
 fn exchange(connection: &mut SqliteConnection, sealed: &Sealed) -> Result<(), StoreError> {
-    let of_chunk = hot_readings::table
-        .filter(hot_readings::hem_no.eq(sealed.hem_no))
-        .filter(hot_readings::seq.between(sealed.first_seq, sealed.last_seq));
+    let of_chunk = hot_runs::table
+        .filter(hot_runs::hem_no.eq(sealed.hem_no))
+        .filter(hot_runs::first_seq.between(sealed.first_seq, sealed.last_seq));
     let deleted = diesel::delete(of_chunk).execute(connection)?;
-    if i64::try_from(deleted) != Ok(sealed.readings) {
-        // Somebody else took rows away since they were read: nothing is written, and the next step
+    if deleted != sealed.runs {
+        // Somebody else took runs away since they were read: nothing is written, and the next step
         // reads them again.
         return Err(StoreError::Conflict {
             what: "sealing",

@@ -16,6 +16,8 @@ use crate::telemetry::buckets::{HOUR, Level, MINUTE, Plan, QUARTER};
 use crate::telemetry::rollup::Bucket;
 use crate::telemetry::{Retention, series};
 
+mod runs;
+
 /// 2026-03-02T00:00:00Z.
 const T0: i64 = 1_772_409_600_000;
 const SMALL_CHUNKS: SqliteOptions =
