@@ -91,6 +91,7 @@ pub struct Configuration {
     pub http: Http,
     pub hem: Hem,
     pub historian: Historian,
+    pub commands: Commands,
     pub retention: Retention,
     pub status: Status,
     pub jobs: Jobs,
@@ -160,11 +161,25 @@ section!(Historian {
     pub maintenance_interval: Duration,
     pub throttle_entries_per_second: u32,
 });
+section!(Commands {
+    #[serde(deserialize_with = "span")]
+    pub result_timeout: Duration,
+    #[serde(deserialize_with = "span")]
+    pub effect_window: Duration,
+    #[serde(deserialize_with = "span")]
+    pub expires: Duration,
+    #[serde(deserialize_with = "span")]
+    pub lease: Duration,
+    pub open_per_hem: usize,
+    pub fleet_watts_per_minute: u64,
+});
 section!(Retention {
     #[serde(deserialize_with = "span")]
     pub raw: Duration,
     #[serde(deserialize_with = "span")]
     pub minute: Duration,
+    #[serde(deserialize_with = "span")]
+    pub commands: Duration,
 });
 section!(Status {
     #[serde(deserialize_with = "span")]
@@ -278,6 +293,7 @@ impl Configuration {
             ("historian.commit_entries", self.historian.commit_entries),
             ("historian.commit_target", self.historian.commit_target),
             ("historian.chunk_entries", self.historian.chunk_entries),
+            ("commands.open_per_hem", self.commands.open_per_hem),
         ];
         for (key, value) in at_least_one {
             if value == 0 {
@@ -293,6 +309,13 @@ impl Configuration {
         }
         if self.hem.read_pause > Duration::from_secs(1) {
             return Err(wrong("hem.read_pause", "it must be at most 1s"));
+        }
+        for (key, value) in
+            [("commands.expires", self.commands.expires), ("commands.lease", self.commands.lease)]
+        {
+            if value > Duration::from_hours(24) {
+                return Err(wrong(key, "it must be at most a day (24h)"));
+            }
         }
         if self.hem.max_frame < 1024 {
             return Err(wrong("hem.max_frame", "it must be at least 1024 bytes"));
@@ -316,8 +339,13 @@ impl Configuration {
             ("hem.ack_timeout", self.hem.ack_timeout),
             ("hem.write_timeout", self.hem.write_timeout),
             ("historian.maintenance_interval", self.historian.maintenance_interval),
+            ("commands.result_timeout", self.commands.result_timeout),
+            ("commands.effect_window", self.commands.effect_window),
+            ("commands.expires", self.commands.expires),
+            ("commands.lease", self.commands.lease),
             ("retention.raw", self.retention.raw),
             ("retention.minute", self.retention.minute),
+            ("retention.commands", self.retention.commands),
             ("status.active_window", self.status.active_window),
             ("jobs.checkpoint_interval", self.jobs.checkpoint_interval),
             ("jobs.catch_up_interval", self.jobs.catch_up_interval),
