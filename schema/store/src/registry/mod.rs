@@ -6,6 +6,8 @@
 
 pub mod admission;
 pub mod api_token;
+mod command;
+mod command_openness;
 pub mod command_store;
 pub mod enrolment_token;
 pub mod error;

@@ -101,3 +101,52 @@ diesel::table! {
         answer -> Nullable<Text>,
     }
 }
+
+diesel::table! {
+    command (id) {
+        id -> Text,
+        microgrid_id -> Text,
+        hem_id -> Text,
+        node -> Nullable<Integer>,
+        action -> Text,
+        asker -> Text,
+        reason -> Text,
+        priority -> Integer,
+        issued -> BigInt,
+        expires -> BigInt,
+        lease_ms -> Nullable<BigInt>,
+        ordered -> Nullable<Text>,
+        hem_order -> Nullable<BigInt>,
+        acted_at -> Nullable<BigInt>,
+        state -> Text,
+        history -> Text,
+    }
+}
+
+diesel::table! {
+    open_command (id) {
+        id -> Text,
+        microgrid_id -> Text,
+        until -> BigInt,
+        waits_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    command_in_force (hem_id, node, kind) {
+        hem_id -> Text,
+        node -> Integer,
+        kind -> Text,
+        command_id -> Text,
+        hem_order -> BigInt,
+    }
+}
+
+diesel::table! {
+    command_order (hem_id) {
+        hem_id -> Text,
+        highest -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(command, open_command);

@@ -1,21 +1,25 @@
 //! The registry in a SQLite file, `web.db`: one writer, and a few readers beside it.
 
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 use diesel::{Connection, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use memcloud_domain::{HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId, Timestamp};
+use memcloud_domain::{
+    CommandId, CommandRecord, HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId,
+    Timestamp,
+};
 use uuid::Uuid;
 
 use super::{
-    ApiToken, Arrival, ArrivalAnswer, Beginning, CheckpointToSave, EnrolmentToken, Hem, HemChange,
-    IdempotencyLimits, IdempotencyScope, IdempotentAnswer, IdempotentRequest, JobChange, Listing,
-    Microgrid, MicrogridChange, NewApiToken, NewEnrolmentToken, NewHem, NewJob, NumberedLogLine,
-    PageRequest, Registry, RegistryError, ResultPage, ResultQuery, SecretHash, admission,
-    api_token, enrolment_token, hem, idempotency, job, job_log, job_result, microgrid,
+    ApiToken, Arrival, ArrivalAnswer, Beginning, CheckpointToSave, CommandFilter, CommandStore,
+    EnrolmentToken, Hem, HemChange, IdempotencyLimits, IdempotencyScope, IdempotentAnswer,
+    IdempotentRequest, JobChange, Listing, Microgrid, MicrogridChange, NewApiToken,
+    NewEnrolmentToken, NewHem, NewJob, NumberedLogLine, PageRequest, Registry, RegistryError,
+    ResultPage, ResultQuery, SecretHash, admission, api_token, command, enrolment_token, hem,
+    idempotency, job, job_log, job_result, microgrid,
 };
 use crate::StoreError;
 use crate::sqlite::{Access, Location, connect, open};
@@ -391,5 +395,45 @@ impl Registry for SqliteRegistry {
         limits: &IdempotencyLimits,
     ) -> Result<usize, RegistryError> {
         self.write(|connection| idempotency::sweep(connection, now, limits))
+    }
+}
+
+impl CommandStore for SqliteRegistry {
+    fn write_commands(&self, commands: &[Arc<CommandRecord>]) -> Result<(), RegistryError> {
+        self.write(|connection| command::write(connection, commands.iter().map(Arc::as_ref)))
+    }
+
+    fn command(&self, id: &CommandId) -> Result<Option<CommandRecord>, RegistryError> {
+        self.read(|connection| command::find(connection, id))
+    }
+
+    fn commands(
+        &self,
+        filter: &CommandFilter,
+        after: Option<&CommandId>,
+        limit: usize,
+    ) -> Result<Vec<CommandRecord>, RegistryError> {
+        self.read(|connection| command::list(connection, filter, after, limit))
+    }
+
+    fn open_commands(
+        &self,
+        microgrid: Option<&MicrogridId>,
+        now: Timestamp,
+    ) -> Result<Vec<CommandRecord>, RegistryError> {
+        self.read(|connection| command::list_open(connection, microgrid, now))
+    }
+
+    fn highest_orders(&self) -> Result<Vec<(HemId, u64)>, RegistryError> {
+        self.read(command::highest_orders)
+    }
+
+    fn delete_commands(
+        &self,
+        issued_before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, RegistryError> {
+        self.write(|connection| command::delete(connection, issued_before, now, limit))
     }
 }

@@ -1,4 +1,4 @@
-use memcloud_domain::{NodeDeclaration, NodeId, NodeKind, Watts};
+use memcloud_domain::{NodeDeclaration, NodeId, NodeKind, PowerLimits, Watts};
 use proptest::prelude::*;
 
 use super::*;
@@ -184,4 +184,21 @@ fn a_page_is_of_one_microgrid_when_one_is_named() {
     assert_eq!(page.next, None);
     let error = registry.hems(Some(&microgrid_id("nowhere")), &PageRequest::first(10)).unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { what: "microgrid", .. }));
+}
+
+#[test]
+fn a_homes_limits_are_set_one_by_one_and_lifted() {
+    let registry = registry().with_microgrid("fontana");
+    registry.register("one", "fontana", "key");
+    let change = HemChange { import_watts: Some(Some(Watts(9_000.0))), ..HemChange::default() };
+    registry.update_hem(&hem("one"), &change).unwrap();
+    let change = HemChange { export_watts: Some(Some(Watts(0.0))), ..HemChange::default() };
+    let changed = registry.update_hem(&hem("one"), &change).unwrap();
+    let limits = PowerLimits { import_watts: Some(Watts(9_000.0)), export_watts: Some(Watts(0.0)) };
+    assert_eq!(changed.limits, limits);
+    let (_, roster) = registry.opened_again().roster(&microgrid_id("fontana")).unwrap();
+    assert_eq!(roster[0].limits, limits);
+    let change = HemChange { import_watts: Some(None), ..HemChange::default() };
+    let changed = registry.update_hem(&hem("one"), &change).unwrap();
+    assert_eq!(changed.limits, PowerLimits { import_watts: None, ..limits });
 }

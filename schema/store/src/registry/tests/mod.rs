@@ -1,6 +1,7 @@
 //! The registry on real files, asked through its port.
 
 mod admission;
+mod commands;
 mod file;
 mod idempotency;
 mod jobs;
