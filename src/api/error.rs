@@ -170,6 +170,7 @@ impl ApiError {
             code: self.code.as_str().to_owned(),
             detail: self.detail.clone(),
             id: self.id.clone(),
+            state: None,
         }
     }
 }

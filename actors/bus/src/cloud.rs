@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use memcloud_domain::MicrogridId;
 use memcloud_domain::messages::{
-    HemConnected, HemDisconnected, HemHeard, HemStatusChanged, JobReported, LatestSeen,
-    ReadingsCommitted,
+    CommandChanged, HemConnected, HemDisconnected, HemHeard, HemStatusChanged, JobReported,
+    LatestSeen, ReadingsCommitted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub enum CloudEvent {
     HemStatusChanged(HemStatusChanged),
     /// A job found something out, or stands differently.
     JobReported(JobReported),
+    /// A command is in another state, and that is on disk.
+    CommandChanged(CommandChanged),
 }
 
 impl CloudEvent {
@@ -46,6 +48,7 @@ impl CloudEvent {
             Self::LatestSeen(fact) => &fact.microgrid,
             Self::HemStatusChanged(fact) => &fact.status.microgrid,
             Self::JobReported(fact) => &fact.microgrid,
+            Self::CommandChanged(fact) => &fact.command.microgrid,
         }
     }
 }
@@ -59,7 +62,15 @@ macro_rules! from_fact {
         }
     )*};
 }
-from_fact!(HemConnected, HemDisconnected, HemHeard, LatestSeen, HemStatusChanged, JobReported);
+from_fact!(
+    HemConnected,
+    HemDisconnected,
+    HemHeard,
+    LatestSeen,
+    HemStatusChanged,
+    JobReported,
+    CommandChanged
+);
 
 /// The cloud's exchanges, handed to whoever publishes or binds.
 #[derive(Clone)]

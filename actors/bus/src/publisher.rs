@@ -3,8 +3,8 @@
 
 use actix::{Actor, Context, Handler};
 use memcloud_domain::messages::{
-    HemConnected, HemDisconnected, HemHeard, HemStatusChanged, JobReported, LatestSeen,
-    ReadingsCommitted,
+    CommandChanged, HemConnected, HemDisconnected, HemHeard, HemStatusChanged, JobReported,
+    LatestSeen, ReadingsCommitted,
 };
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, supervised};
 use serde_json::json;
@@ -71,4 +71,12 @@ macro_rules! publish_event {
         }
     )*};
 }
-publish_event!(HemConnected, HemDisconnected, HemHeard, LatestSeen, HemStatusChanged, JobReported);
+publish_event!(
+    HemConnected,
+    HemDisconnected,
+    HemHeard,
+    LatestSeen,
+    HemStatusChanged,
+    JobReported,
+    CommandChanged
+);

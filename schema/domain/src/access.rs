@@ -10,6 +10,8 @@ use crate::MicrogridId;
 pub enum Role {
     /// Sees.
     Viewer,
+    /// Sees, and wishes for the one job that its token is for.
+    Job,
     /// Sees, and runs: commands, jobs.
     Operator,
     /// Sees, runs, and changes what there is.
@@ -22,6 +24,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
+            Self::Job => "job",
             Self::Operator => "operator",
             Self::Admin => "admin",
         }

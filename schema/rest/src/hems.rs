@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "openapi")]
 use crate::schemas;
-use crate::{NodeValues, Totals, moment};
+use crate::{MicrogridLimits, NodeValues, Totals, moment};
 
 /// A HEM as it is listed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,8 @@ pub struct HemDetail {
     pub firmware: Option<String>,
     /// How its device key stands.
     pub key: KeyStateName,
+    /// What its connection to the feeder bears.
+    pub limits: MicrogridLimits,
     /// The highest number of a reading or event that is on disk; 0 if none is.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub seq: Seq,
@@ -221,7 +223,7 @@ pub struct NewHemCreated {
 pub type DeviceKey = NewHemCreated;
 
 /// What to change of a HEM. What is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HemChange {
@@ -229,4 +231,7 @@ pub struct HemChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Name>))]
     pub name: Option<String>,
+    /// What its connection to the feeder bears, replaced as a whole; commands and jobs keep to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<MicrogridLimits>,
 }

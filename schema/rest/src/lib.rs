@@ -3,6 +3,7 @@
 //!
 //! What is received by the server refuses unknown fields; what is received by a client ignores them.
 
+pub mod commands;
 pub mod hems;
 pub mod history;
 pub mod jobs;
@@ -15,7 +16,13 @@ pub mod readings;
 #[cfg(feature = "openapi")]
 pub mod schemas;
 pub mod session;
+pub mod why;
+pub mod wishes;
 
+pub use commands::{
+    Action, ActionName, Command, CommandAsker, CommandEvidence, CommandSighting, CommandStep,
+    CommandTaken, CommandsTaken, NewCommand, NewCommands,
+};
 pub use hems::{
     DeviceKey, Hem, HemChange, HemDetail, HemNode, KeyStateName, NewHem, NewHemCreated,
 };
@@ -23,7 +30,7 @@ pub use history::{HistoryPoint, HistorySeries};
 pub use jobs::{
     App, Job, JobChange, JobLogEntry, JobResultItem, JobStateName, NewJob, WantedJobState,
 };
-pub use live::{LiveDevice, LiveJobReport, LiveMessage};
+pub use live::{LiveDevice, LiveEvent, LiveJobReport, LiveMessage};
 pub use microgrids::{
     EnrolmentToken, Microgrid, MicrogridChange, MicrogridLimits, NewEnrolmentToken,
     NewEnrolmentTokenCreated, NewMicrogrid, Totals,
@@ -33,10 +40,19 @@ pub use paging::Page;
 pub use problem::Problem;
 pub use readings::{NodeValues, RawEvent, RawReading};
 pub use session::WhoAmI;
+pub use why::{Why, WhyClaim, WhySetting};
+pub use wishes::{
+    JobTokenCreated, NewWish, NewWishes, NodeOfHem, WishTaken, WishedAction, WishesTaken,
+};
+
+use std::fmt;
+use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
-use memcloud_domain::Timestamp;
-use serde::Deserialize;
+use memcloud_domain::{NodeId, Timestamp};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Reads a whole number as JSON Schema understands it: `7.0` is one too.
 pub(crate) fn whole<'de, D, N>(deserializer: D) -> Result<Option<N>, D::Error>
@@ -56,6 +72,62 @@ where
     value.and_then(|value| N::try_from(value).ok()).map(Some).ok_or_else(|| {
         serde::de::Error::custom(format!("{number} is not a whole number in its bounds"))
     })
+}
+
+/// Reads a whole number that must be there.
+pub(crate) fn whole_given<'de, D, N>(deserializer: D) -> Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: TryFrom<i64>,
+{
+    whole(deserializer)?.ok_or_else(|| D::Error::custom("null is not a whole number"))
+}
+
+/// Reads a node's number.
+pub(crate) fn whole_node<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<NodeId>, D::Error> {
+    whole::<D, u8>(deserializer).map(|node| node.map(NodeId))
+}
+
+/// Reads a node's number that must be there.
+pub(crate) fn whole_node_given<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<NodeId, D::Error> {
+    whole_given::<D, u8>(deserializer).map(NodeId)
+}
+
+/// A struct that is written as an object: what serde derives would take a list of its fields as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnObject<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for AnObject<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(AnObject(PhantomData)).map(Self)
+    }
+}
+
+/// Reads a list of objects.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let items = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|item| item.0).collect())
 }
 
 /// A domain moment as it is written in bodies.

@@ -1,5 +1,7 @@
 //! What the live feed says, one JSON object per WebSocket text message or SSE event.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use memcloud_domain::{HemId, JobId, JobState, MicrogridId, QualityFlag, Seq};
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::split;
 #[cfg(feature = "openapi")]
 use crate::schemas;
-use crate::{JobResultItem, JobStateName, NodeValues, RawEvent, Totals};
+use crate::{Command, JobResultItem, JobStateName, NodeValues, RawEvent, Totals};
 
 /// One message of the live feed. More types may come: ignore those that you do not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,11 +88,44 @@ pub enum LiveMessage {
         #[serde(flatten)]
         report: LiveJobReport,
     },
+    /// A command is in another state, and that is on disk.
+    Command {
+        /// Whose microgrid.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        microgrid: MicrogridId,
+        /// Whose.
+        #[cfg_attr(feature = "openapi", schema(value_type = schemas::Id))]
+        hem: HemId,
+        /// The command, as it is now.
+        command: Box<Command>,
+    },
     /// The subscriber was too slow: so many messages were left out here.
     Lost {
         /// How many.
         count: u64,
     },
+    /// The subscriber wanted to go on where the feed no longer reaches. What it missed is in the store:
+    /// of each HEM, read `GET /hems/{hem}/readings?after=` the last number that you have, up to the one
+    /// given here.
+    Missed {
+        /// Of each HEM the highest number that was stored before this feed begins.
+        #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, u64>))]
+        hems: BTreeMap<HemId, Seq>,
+        /// Whether there are more HEMs than are named here (1,000).
+        more: bool,
+    },
+}
+
+/// A message of the live feed as a WebSocket carries it: with its id, to go on from there with `after`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LiveEvent {
+    /// Its id; absent for `lost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The message.
+    #[serde(flatten)]
+    pub message: LiveMessage,
 }
 
 /// How a HEM stands.

@@ -1,5 +1,6 @@
 //! Errors, as RFC 9457 `application/problem+json`.
 
+use memcloud_domain::CommandState;
 use serde::{Deserialize, Serialize};
 
 /// What went wrong. `code` is stable and meant for programs; `detail` is meant for people.
@@ -24,6 +25,10 @@ pub struct Problem {
     /// What it is about: of `secret-shown`, the id of what had been made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Of `too-late`: how far the command is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schemas::CommandState>))]
+    pub state: Option<CommandState>,
 }
 
 impl Problem {

@@ -25,6 +25,16 @@ pub struct Id(pub String);
 )]
 pub struct Name(pub String);
 
+/// A sentence, for people: no control characters.
+#[derive(Debug, ToSchema)]
+#[schema(
+    value_type = String,
+    pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+    max_length = 500,
+    example = "the feeder is close to its limit"
+)]
+pub struct Sentence(pub String);
+
 /// A time zone, an IANA name.
 #[derive(Debug, ToSchema)]
 #[schema(
@@ -42,6 +52,8 @@ pub struct TimeZone(pub String);
 pub enum Role {
     /// Sees.
     Viewer,
+    /// Sees, and wishes for the one job that the token is for.
+    Job,
     /// Sees, and runs.
     Operator,
     /// Sees, runs, and changes what there is.
@@ -131,6 +143,52 @@ pub enum JobLogLevel {
     Error,
 }
 
+/// How far a command is. No state claims more than is proven.
+#[derive(Debug, Clone, Copy, serde::Deserialize, serde::Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandState {
+    /// On disk; not sent yet: it was not decided on, or the HEM is away.
+    Accepted,
+    /// Written as sent before its first byte left; the HEM has not answered.
+    Sent,
+    /// The HEM says that it carried it out.
+    Acknowledged,
+    /// Readings show it.
+    Effective,
+    /// Readings show that it had no effect.
+    Ineffective,
+    /// Its lease ended, and the node is back at its default.
+    Reverted,
+    /// It was turned down, by the cloud or by the HEM.
+    Refused,
+    /// The HEM tried, and it did not work.
+    Failed,
+    /// A later one took its place.
+    Superseded,
+    /// Taken back before it was sent.
+    Cancelled,
+    /// Certainly never carried out: not sent in time, or too late at the HEM.
+    Expired,
+    /// Sent, and nobody knows: no answer came. A late one still tells.
+    Unconfirmed,
+}
+
+/// What became of something that is wanted of a node.
+#[derive(Debug, Clone, Copy, serde::Deserialize, serde::Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimFate {
+    /// It holds as wanted.
+    Holds,
+    /// It holds within another's limit.
+    Narrowed,
+    /// Another won.
+    Outranked,
+    /// It may not be.
+    Refused,
+    /// It waits: for the HEM, for a limit's next minute.
+    Waits,
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Serialize;
@@ -149,7 +207,35 @@ mod tests {
 
     #[test]
     fn what_is_documented_is_what_the_domain_says() {
-        are_known::<_, memcloud_domain::Role>(&[Role::Viewer, Role::Operator, Role::Admin]);
+        are_known::<_, memcloud_domain::Role>(&[
+            Role::Viewer,
+            Role::Job,
+            Role::Operator,
+            Role::Admin,
+        ]);
+        are_known::<_, memcloud_domain::ClaimFate>(&[
+            ClaimFate::Holds,
+            ClaimFate::Narrowed,
+            ClaimFate::Outranked,
+            ClaimFate::Refused,
+            ClaimFate::Waits,
+        ]);
+        let states = [
+            CommandState::Accepted,
+            CommandState::Sent,
+            CommandState::Acknowledged,
+            CommandState::Effective,
+            CommandState::Ineffective,
+            CommandState::Reverted,
+            CommandState::Refused,
+            CommandState::Failed,
+            CommandState::Superseded,
+            CommandState::Cancelled,
+            CommandState::Expired,
+            CommandState::Unconfirmed,
+        ];
+        assert_eq!(states.len(), memcloud_domain::CommandState::ALL.len());
+        are_known::<_, memcloud_domain::CommandState>(&states);
         are_known::<_, memcloud_domain::NodeKind>(&[
             NodeKind::Grid,
             NodeKind::Source,

@@ -1,6 +1,6 @@
 //! Who is asking.
 
-use memcloud_domain::{MicrogridId, Role};
+use memcloud_domain::{JobId, MicrogridId, Role};
 use serde::{Deserialize, Serialize};
 
 /// Who the caller is to the server.
@@ -15,4 +15,8 @@ pub struct WhoAmI {
     /// The one microgrid it may do it in; null: all of them.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schemas::Id>))]
     pub microgrid: Option<MicrogridId>,
+    /// The one job that it wishes for; absent: the token is no job's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schemas::Id>))]
+    pub job: Option<JobId>,
 }

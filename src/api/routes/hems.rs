@@ -16,6 +16,7 @@ use memcloud_status::{GetHemStatus, ListHemStatuses};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::microgrids::{checked_limits, shown_limits};
 use super::parameters::{self, Limit};
 use crate::api::caller::{Admin, Authorised, Caller, Viewer};
 use crate::api::error::ApiResult;
@@ -63,6 +64,7 @@ fn detail(kept: Kept, now: Option<&HemStatus>) -> HemDetail {
             KeyState::Established => KeyStateName::Established,
             KeyState::Revoked => KeyStateName::Revoked,
         },
+        limits: shown_limits(kept.limits),
         seq: now.map_or(Seq::NONE, |now| now.mark),
         missing: now.map_or(0, |now| now.missing),
         nodes: nodes.into_values().collect(),
@@ -152,7 +154,7 @@ pub(super) async fn get(
 
 /// Change a HEM
 ///
-/// What is absent stays.
+/// What is absent stays; `limits` are replaced as a whole.
 #[utoipa::path(operation_id = "update_hem", tag = "HEMs", request_body = HemChange, responses((status = 200, body = HemDetail, description = "The HEM as it now is.")))]
 #[patch("/hems/{hem}")]
 pub(super) async fn update(
@@ -160,7 +162,12 @@ pub(super) async fn update(
     state: web::Data<State>,
     body: Body<HemChange>,
 ) -> ApiResult<web::Json<HemDetail>> {
-    let change = Change { name: body.value.name, ..Change::default() };
+    let limits = body.value.limits.map(checked_limits).transpose()?;
+    let change = Change {
+        name: body.value.name,
+        import_watts: limits.map(|limits| limits.import_watts),
+        export_watts: limits.map(|limits| limits.export_watts),
+    };
     let kept = state.registrar.ask(UpdateHem { id: hem.id.clone(), change }).await?;
     with_status(&state, kept).await
 }

@@ -30,10 +30,7 @@ fn shape(kept: Kept, now: &MicrogridStatus) -> Microgrid {
         id: kept.id,
         name: kept.name,
         time_zone: kept.time_zone,
-        limits: MicrogridLimits {
-            import_watts: kept.limits.import_watts,
-            export_watts: kept.limits.export_watts,
-        },
+        limits: shown_limits(kept.limits),
         created: kept.created.to_datetime(),
         online: now.online as u64,
         active: now.active as u64,
@@ -105,7 +102,7 @@ pub(super) async fn create(
         id: body.value.id,
         name: body.value.name,
         time_zone: body.value.time_zone,
-        limits: limits(body.value.limits.unwrap_or_default())?,
+        limits: checked_limits(body.value.limits.unwrap_or_default())?,
     };
     let work = async move {
         let kept = own.registrar.ask(CreateMicrogrid(new)).await?;
@@ -118,7 +115,16 @@ pub(super) async fn create(
 /// No connection reaches this: such a limit is a slip of the pen.
 const GREATEST_LIMIT: f64 = 1e12;
 
-fn limits(limits: MicrogridLimits) -> ApiResult<PowerLimits> {
+/// Limits as they are shown, a home's too.
+pub(super) fn shown_limits(limits: PowerLimits) -> MicrogridLimits {
+    MicrogridLimits { import_watts: limits.import_watts, export_watts: limits.export_watts }
+}
+
+/// Limits as they are kept, a home's too.
+///
+/// # Errors
+/// `invalid-value` for what no connection can bear.
+pub(super) fn checked_limits(limits: MicrogridLimits) -> ApiResult<PowerLimits> {
     for (field, limit) in
         [("import_watts", limits.import_watts), ("export_watts", limits.export_watts)]
     {
@@ -158,7 +164,7 @@ pub(super) async fn update(
     state: web::Data<State>,
     body: Body<MicrogridChange>,
 ) -> ApiResult<web::Json<Microgrid>> {
-    let limits = body.value.limits.map(limits).transpose()?;
+    let limits = body.value.limits.map(checked_limits).transpose()?;
     let change = Change {
         name: body.value.name,
         time_zone: body.value.time_zone,
