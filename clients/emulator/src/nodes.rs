@@ -4,7 +4,7 @@ use memcloud_domain::{
     DefaultState, NodeAction, NodeDeclaration, NodeId, NodeKind, WattHours, Watts,
 };
 
-use crate::battery;
+use crate::battery::BatteryRule;
 use crate::profile::HomeProfile;
 
 /// How many nodes a board has.
@@ -36,88 +36,87 @@ const GRID_RATED: f64 = 24_000.0;
 /// What the HEM of a home declares of its nodes in its hello.
 #[must_use]
 pub fn declarations(profile: &HomeProfile) -> Vec<NodeDeclaration> {
-    use NodeAction::{LimitPower, SetPower, SetPriority, SetSchedule, Switch};
-    let [essentials, heat_pump, water_heater, charger, plugs] = LOAD_RATED.map(Watts);
-    let (charger_name, charger_kind) = if profile.has_car() {
-        ("Car charger", NodeKind::Charger)
+    let (charger_name, charger_kind, charger_priority) = if profile.has_car() {
+        ("Car charger", NodeKind::Charger, 20)
     } else {
-        ("Kitchen and laundry", NodeKind::Load)
+        ("Kitchen and laundry", NodeKind::Load, 50)
     };
-    let load = |node, name: &str, rated, priority, controls: &[NodeAction]| NodeDeclaration {
+    let battery = profile.battery();
+    let on = DefaultState { on: Some(true), watts: None };
+    let load = |node, name: &str, priority| NodeDeclaration {
         priority: Some(priority),
-        default: Some(DefaultState { on: Some(true), watts: None }),
-        ..plain(node, name, NodeKind::Load, rated, controls)
+        default: Some(on),
+        ..plain(profile, node, name, NodeKind::Load)
     };
-    let mut nodes = vec![
+    vec![
+        plain(profile, GRID, "Grid", NodeKind::Grid),
         NodeDeclaration {
-            min_watts: Some(Watts(-GRID_RATED)),
-            max_watts: Some(Watts(GRID_RATED)),
-            ..plain(GRID, "Grid", NodeKind::Grid, Watts(GRID_RATED), &[])
+            default: Some(on),
+            ..plain(profile, SOLAR, "Rooftop PV", NodeKind::Source)
         },
         NodeDeclaration {
-            min_watts: Some(-profile.pv_rated()),
-            max_watts: Some(Watts::ZERO),
-            default: Some(DefaultState { on: Some(true), watts: None }),
-            ..plain(
-                SOLAR,
-                "Rooftop PV",
-                NodeKind::Source,
-                profile.pv_rated(),
-                &[Switch, LimitPower],
-            )
-        },
-        NodeDeclaration {
-            min_watts: Some(Watts(-battery::POWER_WATTS)),
-            max_watts: Some(Watts(battery::POWER_WATTS)),
-            capacity_wh: Some(WattHours(battery::CAPACITY_WH)),
-            default: Some(DefaultState { on: Some(true), watts: None }),
-            ..plain(
-                BATTERY,
-                "Home battery",
-                NodeKind::Storage,
-                Watts(battery::POWER_WATTS),
-                &[Switch, SetPower, LimitPower],
-            )
+            capacity_wh: Some(WattHours(battery.capacity_wh())),
+            default: Some(DefaultState {
+                watts: (battery.rule() == BatteryRule::Rest).then_some(Watts::ZERO),
+                ..on
+            }),
+            ..plain(profile, BATTERY, "Home battery", NodeKind::Storage)
         },
         NodeDeclaration {
             critical: Some(true),
-            ..load(ESSENTIALS, "Refrigerator and network", essentials, 100, &[Switch])
+            ..load(ESSENTIALS, "Refrigerator and network", 100)
         },
-        load(HEAT_PUMP, "Heat pump", heat_pump, 60, &[Switch, LimitPower, SetPriority]),
-        load(WATER_HEATER, "Water heater", water_heater, 30, &[Switch, SetSchedule, SetPriority]),
-        load(
-            CHARGER,
-            charger_name,
-            charger,
-            if profile.has_car() { 20 } else { 50 },
-            &[Switch, LimitPower, SetSchedule, SetPriority],
-        ),
-        load(PLUGS, "Lighting and plugs", plugs, 70, &[Switch, SetPriority]),
-    ];
-    if let Some(declaration) = nodes.iter_mut().find(|declaration| declaration.node == CHARGER) {
-        declaration.kind = charger_kind;
-    }
-    nodes
+        load(HEAT_PUMP, "Heat pump", 60),
+        load(WATER_HEATER, "Water heater", 30),
+        NodeDeclaration { kind: charger_kind, ..load(CHARGER, charger_name, charger_priority) },
+        load(PLUGS, "Lighting and plugs", 70),
+    ]
 }
 
-fn plain(
-    node: NodeId,
-    name: &str,
-    kind: NodeKind,
-    rated: Watts,
-    controls: &[NodeAction],
-) -> NodeDeclaration {
+/// What a node can be told to do.
+pub(crate) fn controls(node: NodeId) -> &'static [NodeAction] {
+    use NodeAction::{LimitPower, SetPower, SetPriority, SetSchedule, Switch};
+    match node {
+        SOLAR => &[Switch, LimitPower],
+        BATTERY => &[Switch, SetPower, LimitPower],
+        ESSENTIALS => &[Switch],
+        HEAT_PUMP => &[Switch, LimitPower, SetPriority],
+        WATER_HEATER => &[Switch, LimitPower, SetSchedule, SetPriority],
+        CHARGER => &[Switch, LimitPower, SetSchedule, SetPriority],
+        PLUGS => &[Switch, SetSchedule, SetPriority],
+        _ => &[],
+    }
+}
+
+/// The least and the greatest power of a node, W.
+pub(crate) fn power_range(profile: &HomeProfile, node: NodeId) -> (Watts, Watts) {
+    let (least, greatest) = match node {
+        GRID => (-GRID_RATED, GRID_RATED),
+        SOLAR => (-profile.pv_rated().value(), 0.0),
+        BATTERY => (-profile.battery().power_watts(), profile.battery().power_watts()),
+        load => {
+            let place = usize::from(load.0).checked_sub(NODE_COUNT - LOAD_COUNT);
+            let rated = place.and_then(|place| LOAD_RATED.get(place));
+            (0.0, rated.copied().unwrap_or(0.0))
+        }
+    };
+    // Adding zero turns a negative zero into a plain one, which JSON would otherwise show.
+    (Watts(least + 0.0), Watts(greatest))
+}
+
+fn plain(profile: &HomeProfile, node: NodeId, name: &str, kind: NodeKind) -> NodeDeclaration {
+    let (least, greatest) = power_range(profile, node);
     NodeDeclaration {
         node,
         name: name.to_owned(),
         kind,
-        rated_watts: Some(rated),
-        min_watts: None,
-        max_watts: None,
+        rated_watts: Some(Watts(least.abs().value().max(greatest.value()))),
+        min_watts: Some(least),
+        max_watts: Some(greatest),
         capacity_wh: None,
         critical: None,
         priority: None,
-        controls: Some(controls.to_vec()),
+        controls: Some(controls(node).to_vec()),
         default: None,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use memcloud_domain::{WattHours, Watts};
 
+use crate::battery::Battery;
 use crate::calendar::LocalHour;
 use crate::dataset::Dataset;
 use crate::noise::{below, between, mix, unit};
@@ -42,6 +43,8 @@ pub struct HomeProfile {
     index: usize,
     key: u64,
     recipe: Recipe,
+    battery: Battery,
+    pv_scale: f64,
 }
 
 impl HomeProfile {
@@ -53,7 +56,28 @@ impl HomeProfile {
         let key = mix(seed, wide_index.wrapping_add(1));
         let recipe =
             if index < dataset.home_count() { Recipe::Recorded } else { blend(&dataset, key) };
-        Self { dataset, index, key, recipe }
+        Self { dataset, index, key, recipe, battery: Battery::default(), pv_scale: 1.0 }
+    }
+
+    /// The same home with another battery.
+    #[must_use]
+    pub fn with_battery(self, battery: Battery) -> Self {
+        Self { battery, ..self }
+    }
+
+    /// The same home with PV of another rating, under the same sky. Where none was recorded there stays
+    /// none.
+    #[must_use]
+    pub fn with_pv_rated(self, rated: Watts) -> Self {
+        let recorded = Self { pv_scale: 1.0, ..self.clone() }.pv_rated().value();
+        let pv_scale = if recorded > 0.0 { rated.value().max(0.0) / recorded } else { 1.0 };
+        Self { pv_scale, ..self }
+    }
+
+    /// Its battery.
+    #[must_use]
+    pub fn battery(&self) -> Battery {
+        self.battery
     }
 
     /// Its number in the fleet, from 0.
@@ -76,13 +100,14 @@ impl HomeProfile {
     /// Rated power of its PV.
     #[must_use]
     pub fn pv_rated(&self) -> Watts {
-        match &self.recipe {
-            Recipe::Recorded => self.dataset.pv_rated(self.index),
+        let rated = match &self.recipe {
+            Recipe::Recorded => self.dataset.pv_rated(self.index).value(),
             Recipe::Blended { roof, roof_scale, .. } => {
                 let scaled = self.dataset.pv_rated(*roof).value() * roof_scale;
-                Watts((scaled / 100.0).ceil() * 100.0)
+                (scaled / 100.0).ceil() * 100.0
             }
-        }
+        };
+        Watts(rated * self.pv_scale)
     }
 
     /// Whether a car is charged here: at two of three homes.
@@ -99,22 +124,17 @@ impl HomeProfile {
     #[must_use]
     pub fn energy(&self, hour: LocalHour) -> HourEnergy {
         let temperature_celsius = self.dataset.conditions(hour).temperature_celsius;
-        let (load, solar) = match &self.recipe {
-            Recipe::Recorded => {
-                (self.dataset.load(self.index, hour), self.dataset.solar(self.index, hour))
-            }
-            Recipe::Blended { loads, roof, roof_scale } => {
-                let load = loads
-                    .iter()
-                    .map(|part| {
-                        let lived = self.dataset.load(part.home, hour.plus(-part.later_hours));
-                        WattHours(lived.value() * part.weight)
-                    })
-                    .sum();
-                (load, WattHours(self.dataset.solar(*roof, hour).value() * roof_scale))
-            }
+        let load = match &self.recipe {
+            Recipe::Recorded => self.dataset.load(self.index, hour),
+            Recipe::Blended { loads, .. } => loads
+                .iter()
+                .map(|part| {
+                    let lived = self.dataset.load(part.home, hour.plus(-part.later_hours));
+                    WattHours(lived.value() * part.weight)
+                })
+                .sum(),
         };
-        HourEnergy { load, solar, temperature_celsius }
+        HourEnergy { load, solar: WattHours(self.energy_of_sun(hour)), temperature_celsius }
     }
 
     /// What the PV would produce in this hour of the day under the clearest sky of the weeks around.
@@ -124,12 +144,13 @@ impl HomeProfile {
     }
 
     fn energy_of_sun(&self, hour: LocalHour) -> f64 {
-        match &self.recipe {
+        let recorded = match &self.recipe {
             Recipe::Recorded => self.dataset.solar(self.index, hour).value(),
             Recipe::Blended { roof, roof_scale, .. } => {
                 self.dataset.solar(*roof, hour).value() * roof_scale
             }
-        }
+        };
+        recorded * self.pv_scale
     }
 }
 

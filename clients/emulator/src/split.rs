@@ -29,9 +29,7 @@ pub(crate) fn split(profile: &HomeProfile, hour: LocalHour) -> [f64; LOAD_COUNT]
         let meal = matches!(of_day, 6..=8 | 11..=13 | 17..=20);
         rest.min(MOST_CHARGER) * if meal { 0.22 } else { 0.05 } + 0.5 * big.min(4_000.0)
     } else {
-        // The car is away in the middle of most days.
-        let home = !(9..=15).contains(&of_day) || hour.0.div_euclid(24).rem_euclid(7) >= 5;
-        (big * if home { 0.85 } else { 0.4 }).min(MOST_CHARGER)
+        (big * if car_is_home(hour) { 0.85 } else { 0.4 }).min(MOST_CHARGER)
     };
     let rest = rest - charger;
 
@@ -51,6 +49,11 @@ pub(crate) fn split(profile: &HomeProfile, hour: LocalHour) -> [f64; LOAD_COUNT]
     let water_heater = (rest * varied_water / sum).min(MOST_WATER_HEATER);
     let plugs = (rest - heat_pump - water_heater).max(0.0);
     [essentials, heat_pump, water_heater, charger, plugs]
+}
+
+/// Whether the car stands at its charging point: it is away in the middle of most days.
+pub(crate) fn car_is_home(hour: LocalHour) -> bool {
+    !(9..=15).contains(&hour.of_day()) || hour.0.div_euclid(24).rem_euclid(7) >= 5
 }
 
 #[cfg(test)]

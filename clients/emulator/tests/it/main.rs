@@ -7,5 +7,6 @@
 )]
 
 mod fleet;
+mod orders;
 mod physics;
 mod stand_in_cloud;
