@@ -465,6 +465,9 @@ fn operator(
                 jobs: registrar.port(),
                 roster: registrar.port(),
                 states: registrar.port(),
+                place: None,
+                open_commands: None,
+                events: Some(historian.port()),
             },
             with_jobs: registrar.port(),
         },
@@ -482,6 +485,7 @@ fn operator(
             },
             ..OperatorLimits::default()
         },
+        counts: Arc::default(),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The actor that has a supervisor for every microgrid: made when the first of its HEMs sends data, or
-//! its first job comes, or, at the start, because it has jobs that must catch up. It only passes on; a
+//! its first command or job comes, or, at the start, because it has jobs that must catch up. It only passes on; a
 //! supervisor that fails for good is tried again after a while and troubles no other microgrid.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,15 @@ use actix::{
     StreamHandler,
 };
 use memcloud_bus::{CloudBus, CloudEvent, Delivery, Pattern};
-use memcloud_domain::MicrogridId;
 use memcloud_domain::messages::{
-    HemChanged, HemRemoved, JobChanged, JobRemoved, ListMicrogridsWithJobs, MicrogridChanged,
-    MicrogridRemoved, ReadingsCommitted,
+    CommandChanged, DispatchCommand, HemChanged, HemRemoved, JobChanged, JobRemoved,
+    ListMicrogridsWithJobs, MicrogridChanged, MicrogridRemoved, ReadingsCommitted,
 };
+use memcloud_domain::{MicrogridId, NodeWhy};
 use memcloud_microgrid::{
-    AssignJob, GetJob, HappenedInMicrogrid, JobStanding, ListJobs, MicrogridAssembly,
-    MicrogridError, MicrogridLimits, MicrogridPorts, MicrogridSupervisor, RemoveJob, StartJob,
-    StopJob,
+    AssignJob, DispatchCounts, ExplainNodes, GetJob, HappenedInMicrogrid, JobStanding, ListJobs,
+    MicrogridAssembly, MicrogridError, MicrogridLimits, MicrogridPorts, MicrogridSupervisor,
+    RemoveJob, StartJob, StopJob, SubmitWishes, WishesTaken,
 };
 use memcloud_supervision::{
     AskError, Child, ChildExited, ChildSpec, Observe, Port, RestartPolicy, Scope, supervised,
@@ -86,6 +86,8 @@ pub struct OperatorAssembly {
     pub threads: StepThreads,
     /// Its bounds.
     pub limits: OperatorLimits,
+    /// What dispatch counts.
+    pub counts: Arc<DispatchCounts>,
 }
 
 /// Has a supervisor for every microgrid.
@@ -142,6 +144,7 @@ impl ChiefMicrogridOperator {
             catalogue: Arc::clone(&self.assembly.catalogue),
             threads: self.assembly.threads.clone(),
             limits: self.assembly.limits.microgrid,
+            counts: Arc::clone(&self.assembly.counts),
         };
         let spec = ChildSpec::new(microgrid.as_str()).watched_by(context.address().recipient());
         let supervisor = MicrogridSupervisor::start(&self.scope, spec, assembly);
@@ -340,6 +343,21 @@ impl Handler<JobChanged> for ChiefMicrogridOperator {
     }
 }
 
+impl Handler<DispatchCommand> for ChiefMicrogridOperator {
+    type Result = ();
+
+    fn handle(&mut self, offered: DispatchCommand, context: &mut Context<Self>) {
+        let microgrid = offered.command.microgrid.clone();
+        match self.supervisor_of(&microgrid, context) {
+            // What has no room is offered again.
+            Ok(_) => self.pass_on(&microgrid, offered),
+            Err(error) => {
+                log::warn!(microgrid = microgrid.as_str(), command = offered.command.id.as_str(), reason = error.to_string().as_str(); "a command has no supervisor to decide on it");
+            }
+        }
+    }
+}
+
 macro_rules! pass_on {
     ($($fact:ident by $microgrid:expr),* $(,)?) => {$(
         impl Handler<$fact> for ChiefMicrogridOperator {
@@ -357,6 +375,7 @@ pass_on!(
     HemChanged by |fact: &HemChanged| fact.microgrid.clone(),
     HemRemoved by |fact: &HemRemoved| fact.microgrid.clone(),
     MicrogridChanged by |fact: &MicrogridChanged| fact.profile.id.clone(),
+    CommandChanged by |fact: &CommandChanged| fact.command.microgrid.clone(),
 );
 
 impl Handler<MicrogridRemoved> for ChiefMicrogridOperator {
@@ -405,4 +424,6 @@ ask_on!(
     RemoveJob => (), by |question: &RemoveJob| question.microgrid.clone();
     ListJobs => Vec<JobStanding>, by |question: &ListJobs| question.microgrid.clone();
     GetJob => JobStanding, by |question: &GetJob| question.microgrid.clone();
+    ExplainNodes => Vec<NodeWhy>, by |question: &ExplainNodes| question.microgrid.clone();
+    SubmitWishes => WishesTaken, by |question: &SubmitWishes| question.microgrid.clone();
 );

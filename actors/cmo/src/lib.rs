@@ -1,5 +1,5 @@
 //! The Chief Microgrid Operator: it creates one supervisor per microgrid, when the microgrid's first
-//! HEM sends data or its first job comes, and passes on what concerns it.
+//! HEM sends data or its first command or job comes, and passes on what concerns it.
 //!
 //! It needs no database and no HTTP: whom it asks is given as ports, and [`Standalone`] answers them
 //! all from memory, so that any actix program can run energy apps in a few lines.

@@ -71,14 +71,22 @@ impl Standalone {
             save: jobs.port(),
             reported: publisher.port(),
         };
-        let microgrid =
-            MicrogridPorts { worker, jobs: jobs.port(), roster: jobs.port(), states: jobs.port() };
+        let microgrid = MicrogridPorts {
+            worker,
+            jobs: jobs.port(),
+            roster: jobs.port(),
+            states: jobs.port(),
+            place: None,
+            open_commands: None,
+            events: None,
+        };
         let assembly = OperatorAssembly {
             bus: bus.clone(),
             ports: OperatorPorts { microgrid, with_jobs: jobs.port() },
             catalogue: Arc::new(catalogue),
             threads,
             limits,
+            counts: Arc::default(),
         };
         let operator = ChiefMicrogridOperator::start(scope, assembly);
         Self { bus, publisher, jobs, history, operator }

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memcloud_domain::MicrogridId;
-use memcloud_domain::messages::{GetRoster, ListJobsOf, RecordJobState};
+use memcloud_domain::messages::{
+    GetRoster, ListEvents, ListJobsOf, ListOpenCommands, PlaceOrders, RecordJobState,
+};
 use memcloud_supervision::Port;
 use memcloud_worker::{AppCatalogue, JobLimits, StepThreads, WorkerPorts};
+
+use crate::{DispatchCounts, DispatchLimits};
 
 /// Whom a supervisor and its workers ask and tell.
 #[derive(Debug, Clone)]
@@ -19,6 +23,14 @@ pub struct MicrogridPorts {
     pub roster: Port<GetRoster>,
     /// Who records how its jobs stand.
     pub states: Port<RecordJobState>,
+    /// The ledger of commands, which writes and sends what dispatch decides. Absent: nothing is
+    /// steered, and `why` says so.
+    pub place: Option<Port<PlaceOrders>>,
+    /// What is open in the ledger, for dispatch to begin with.
+    pub open_commands: Option<Port<ListOpenCommands>>,
+    /// What happened at a home before the supervisor began: whether a button was pressed there.
+    /// Absent: only what happens from now on is known.
+    pub events: Option<Port<ListEvents>>,
 }
 
 /// A supervisor's bounds and times.
@@ -36,6 +48,8 @@ pub struct MicrogridLimits {
     pub ask_deadline: Duration,
     /// The bounds of each job.
     pub job: JobLimits,
+    /// The bounds of dispatch.
+    pub dispatch: DispatchLimits,
 }
 
 impl Default for MicrogridLimits {
@@ -47,6 +61,7 @@ impl Default for MicrogridLimits {
             drain_deadline: Duration::from_secs(10),
             ask_deadline: Duration::from_secs(10),
             job: JobLimits::default(),
+            dispatch: DispatchLimits::default(),
         }
     }
 }
@@ -64,4 +79,6 @@ pub struct MicrogridAssembly {
     pub threads: StepThreads,
     /// Its bounds.
     pub limits: MicrogridLimits,
+    /// What dispatch counts, of all microgrids together.
+    pub counts: Arc<DispatchCounts>,
 }

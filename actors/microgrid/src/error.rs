@@ -1,11 +1,11 @@
 //! What can go wrong between a microgrid's jobs and whoever runs them.
 
 use memcloud_domain::messages::Unavailable;
-use memcloud_domain::{JobId, MicrogridId};
+use memcloud_domain::{HemId, JobId, MicrogridId};
 use memcloud_supervision::AskError;
 use memcloud_worker::AppError;
 
-/// Why a job could not be assigned, started, stopped or shown.
+/// Why a job could not be assigned, started, stopped or shown, or dispatch could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MicrogridError {
@@ -55,6 +55,44 @@ pub enum MicrogridError {
     /// The microgrid's jobs have not been read from the store yet.
     #[error("the jobs of microgrid {microgrid} are not known yet; ask again in a few seconds")]
     JobsUnknown {
+        /// Which microgrid.
+        microgrid: MicrogridId,
+    },
+    /// Wishes came for a job whose app makes its own.
+    #[error(
+        "job {job} runs the app {app}, which makes its own wishes; only an external job takes them from outside"
+    )]
+    NotExternal {
+        /// Which job.
+        job: JobId,
+        /// What it runs.
+        app: String,
+    },
+    /// Wishes came for a job that does not run.
+    #[error("job {job} does not run, so it may wish nothing; start it first")]
+    NotRunning {
+        /// Which job.
+        job: JobId,
+    },
+    /// More wishes came at once than may.
+    #[error("{count} wishes are too many at once; send at most {limit}")]
+    TooManyWishes {
+        /// How many came.
+        count: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// The microgrid has no such HEM.
+    #[error("microgrid {microgrid} has no HEM {hem}")]
+    UnknownHem {
+        /// Which microgrid.
+        microgrid: MicrogridId,
+        /// The id that was given.
+        hem: HemId,
+    },
+    /// The microgrid's homes have not been read from the store yet.
+    #[error("the homes of microgrid {microgrid} are not known yet; ask again in a few seconds")]
+    HomesUnknown {
         /// Which microgrid.
         microgrid: MicrogridId,
     },

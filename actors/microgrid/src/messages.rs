@@ -1,9 +1,9 @@
-//! What REST, and any program that embeds the cloud, asks of the jobs of a microgrid. The
-//! `ChiefMicrogridOperator` takes the same messages and passes each on to the right supervisor.
+//! What REST, and any program that embeds the cloud, asks of a microgrid's jobs and of its dispatch.
+//! The `ChiefMicrogridOperator` takes the same messages and passes each on to the right supervisor.
 
 use actix::Message;
 use memcloud_bus::CloudEvent;
-use memcloud_domain::{JobId, JobRecord, JobState, MicrogridId};
+use memcloud_domain::{HemId, JobId, JobRecord, JobState, MicrogridId, NodeId, NodeWhy, Wish};
 use memcloud_worker::JobProgress;
 
 use crate::MicrogridError;
@@ -76,6 +76,53 @@ pub struct GetJob {
     pub microgrid: MicrogridId,
     /// Which job.
     pub job: JobId,
+}
+
+/// Asks why the nodes of a microgrid are as they are: a sentence for each declared node, by HEM and
+/// number, also where nothing is ordered. Same way as `AssignJob`.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<NodeWhy>, MicrogridError>")]
+pub struct ExplainNodes {
+    /// Whose.
+    pub microgrid: MicrogridId,
+    /// Of one HEM; absent: of all.
+    pub hem: Option<HemId>,
+}
+
+/// REST hands in what an external job wants of nodes; without wishes it is a sign of life. Each wish
+/// takes the place of the job's earlier one for the node and the kind of setting, and ends with its
+/// lease when the job falls silent. Same way as `AssignJob`. If it is lost, the job sends it again.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<WishesTaken, MicrogridError>")]
+pub struct SubmitWishes {
+    /// Whose.
+    pub microgrid: MicrogridId,
+    /// Which job: one of the app `external`, and running.
+    pub job: JobId,
+    /// What it wants now.
+    pub wishes: Vec<Wish>,
+    /// Nodes of which it wants nothing any more; taken before the wishes.
+    pub withdrawn: Vec<(HemId, NodeId)>,
+}
+
+/// What became of submitted wishes, as far as it shows at once; `ExplainNodes` tells the rest.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WishesTaken {
+    /// How many were taken. Whether they hold is dispatch's to weigh.
+    pub taken: usize,
+    /// The job's wishes that stand or wait to be weighed now, these included.
+    pub standing: usize,
+    /// Those that cannot be, whoever wishes them.
+    pub refused: Vec<WishRefused>,
+}
+
+/// A wish that cannot be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WishRefused {
+    /// Which.
+    pub wish: Wish,
+    /// Why, in a sentence that names the limit.
+    pub because: String,
 }
 
 /// The `ChiefMicrogridOperator` passes on what happened in a microgrid. May be lost.

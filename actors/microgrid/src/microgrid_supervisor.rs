@@ -11,10 +11,11 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFutur
 use futures_util::future::join_all;
 use memcloud_bus::CloudEvent;
 use memcloud_domain::messages::{
-    GetRoster, HemChanged, HemRemoved, JobChanged, JobRemoved, JobReport, JobReported, ListJobsOf,
-    MicrogridChanged, ReadingsCommitted, RecordJobState, Unavailable,
+    CommandChanged, DispatchCommand, GetRoster, HemChanged, HemRemoved, JobChanged, JobRemoved,
+    JobReport, JobReported, ListJobsOf, MicrogridChanged, ReadingsCommitted, RecordJobState,
+    Unavailable,
 };
-use memcloud_domain::{HemId, JobId, JobRecord, JobState, NodeDeclaration, Timestamp};
+use memcloud_domain::{HemId, JobId, JobRecord, JobState, NodeDeclaration, NodeWhy, Timestamp};
 use memcloud_supervision::{
     AskError, Backoff, Child, ChildExited, ChildSpec, ExitReason, GivingUp, Observe, RestartPolicy,
     Scope, supervised,
@@ -27,8 +28,8 @@ use tokio::time::Instant;
 use crate::assembly::MicrogridAssembly;
 use crate::jobs::{Effect, Jobs};
 use crate::{
-    AssignJob, GetJob, HappenedInMicrogrid, JobStanding, ListJobs, MicrogridBus, MicrogridError,
-    RemoveJob, StartJob, StopJob,
+    AssignJob, ExplainNodes, GetJob, HappenedInMicrogrid, JobStanding, ListJobs, MicrogridBus,
+    MicrogridError, RemoveJob, StartJob, StopJob, SubmitWishes, WishesTaken,
 };
 
 /// Supervises one microgrid.
@@ -577,6 +578,34 @@ impl Handler<GetJob> for MicrogridSupervisor {
         Box::pin(async move {
             standings.await.pop().ok_or(MicrogridError::UnknownJob { microgrid, job })
         })
+    }
+}
+
+impl Handler<DispatchCommand> for MicrogridSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: DispatchCommand, _: &mut Context<Self>) {}
+}
+
+impl Handler<CommandChanged> for MicrogridSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: CommandChanged, _: &mut Context<Self>) {}
+}
+
+impl Handler<ExplainNodes> for MicrogridSupervisor {
+    type Result = Result<Vec<NodeWhy>, MicrogridError>;
+
+    fn handle(&mut self, _: ExplainNodes, _: &mut Context<Self>) -> Self::Result {
+        Err(MicrogridError::HomesUnknown { microgrid: self.assembly.microgrid.clone() })
+    }
+}
+
+impl Handler<SubmitWishes> for MicrogridSupervisor {
+    type Result = Result<WishesTaken, MicrogridError>;
+
+    fn handle(&mut self, _: SubmitWishes, _: &mut Context<Self>) -> Self::Result {
+        Err(MicrogridError::HomesUnknown { microgrid: self.assembly.microgrid.clone() })
     }
 }
 

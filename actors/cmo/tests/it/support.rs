@@ -178,8 +178,15 @@ impl Town {
             save: gate.port(),
             reported: publisher.port(),
         };
-        let microgrid =
-            MicrogridPorts { worker, jobs: gate.port(), roster: jobs.port(), states: jobs.port() };
+        let microgrid = MicrogridPorts {
+            worker,
+            jobs: gate.port(),
+            roster: jobs.port(),
+            states: jobs.port(),
+            place: None,
+            open_commands: None,
+            events: None,
+        };
         let mut catalogue = AppCatalogue::standard().with::<Recorder>().with::<FreshRecorder>();
         catalogue.add(Arc::new(Trap));
         let assembly = OperatorAssembly {
@@ -188,6 +195,7 @@ impl Town {
             catalogue: Arc::new(catalogue),
             threads: StepThreads::offloaded(),
             limits,
+            counts: Arc::default(),
         };
         let operator = ChiefMicrogridOperator::start(scope, assembly.clone());
         let scope = scope.clone();
