@@ -179,7 +179,7 @@ where
                 match &fact {
                     Fact::ApiTokenRevoked(id) => tokens.borrow_mut().forget(*id),
                     // Its tokens went with it.
-                    Fact::MicrogridRemoved(_) => tokens.borrow_mut().clear(),
+                    Fact::MicrogridRemoved(_) | Fact::JobRemoved(_) => tokens.borrow_mut().clear(),
                     _ => {}
                 }
                 followers.tell(fact);

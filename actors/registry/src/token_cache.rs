@@ -85,6 +85,7 @@ mod tests {
             id: Uuid::from_u128(id),
             name: "script".to_owned(),
             access: Access { role: Role::Viewer, microgrid: None },
+            job: None,
             created: Timestamp(0),
         };
         (SecretHash::of(&Secret::new(id.to_string())), token)

@@ -21,6 +21,7 @@ pub use microgrids::{
     CreateMicrogrid, DeleteMicrogrid, GetMicrogrid, ListMicrogrids, UpdateMicrogrid,
 };
 pub use tokens::{
-    AuthenticateToken, CreateApiToken, CreateEnrolmentToken, DeleteEnrolmentTokens, IssuedApiToken,
-    IssuedEnrolmentToken, ListApiTokens, ListEnrolmentTokens, RevokeApiToken,
+    AuthenticateToken, CreateApiToken, CreateEnrolmentToken, CreateJobToken, DeleteEnrolmentTokens,
+    IssuedApiToken, IssuedEnrolmentToken, ListApiTokens, ListEnrolmentTokens, RevokeApiToken,
+    RevokeJobToken,
 };

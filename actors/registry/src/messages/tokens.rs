@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix::Message;
-use memcloud_domain::{Access, MicrogridId, Secret, Timestamp};
+use memcloud_domain::{Access, JobId, MicrogridId, Role, Secret, Timestamp};
 use memcloud_store::registry::{
     ApiToken, EnrolmentToken, Listing, NewApiToken, NewEnrolmentToken, PageRequest, RegistryError,
     SecretHash,
@@ -97,6 +97,23 @@ pub struct RevokeApiToken {
     pub id: Uuid,
 }
 
+/// REST has a job's own API token made: of the role `job`, for the job's microgrid. The one before is
+/// revoked. `NotFound` of the job; `TooMany`.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<IssuedApiToken, RegistryError>")]
+pub struct CreateJobToken {
+    /// Whose.
+    pub job: JobId,
+}
+
+/// REST has a job's own API token revoked. `NotFound` of the job or of its token.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), RegistryError>")]
+pub struct RevokeJobToken {
+    /// Whose.
+    pub job: JobId,
+}
+
 /// REST asks, with every request, whose API token it was shown; `None` is nobody's.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Option<ApiToken>, RegistryError>")]
@@ -168,9 +185,60 @@ impl Errand for CreateApiToken {
             name: valid::name("name", &self.name)?,
             hash: SecretHash::of(&secret),
             access: self.access,
+            job: None,
             created: now,
         })?;
         Ok(IssuedApiToken { token, secret })
+    }
+}
+
+impl Errand for CreateJobToken {
+    type Answer = IssuedApiToken;
+    const KIND: Kind = Kind::Write;
+
+    fn carry_out(
+        self,
+        clerk: &Clerk,
+        facts: &mut Vec<Fact>,
+    ) -> Result<Self::Answer, RegistryError> {
+        let now = clerk.now();
+        let job = clerk.registry().job(&self.job)?;
+        let secret = clerk.randomness().api_token()?;
+        let id = clerk.randomness().uuid(now)?;
+        // If the next step fails the job is without a token, which is safe, and whoever asked is told.
+        let replaced = clerk.registry().revoke_tokens_of_job(&self.job)?;
+        facts.extend(replaced.into_iter().map(Fact::ApiTokenRevoked));
+        let token = clerk.registry().create_api_token(&NewApiToken {
+            id,
+            name: format!("job {}", self.job),
+            hash: SecretHash::of(&secret),
+            access: Access { role: Role::Job, microgrid: Some(job.microgrid) },
+            job: Some(self.job),
+            created: now,
+        })?;
+        Ok(IssuedApiToken { token, secret })
+    }
+}
+
+impl Errand for RevokeJobToken {
+    type Answer = ();
+    const KIND: Kind = Kind::Write;
+
+    fn carry_out(
+        self,
+        clerk: &Clerk,
+        facts: &mut Vec<Fact>,
+    ) -> Result<Self::Answer, RegistryError> {
+        clerk.registry().job(&self.job)?;
+        let revoked = clerk.registry().revoke_tokens_of_job(&self.job)?;
+        if revoked.is_empty() {
+            return Err(RegistryError::NotFound {
+                what: "API token of job",
+                id: self.job.to_string(),
+            });
+        }
+        facts.extend(revoked.into_iter().map(Fact::ApiTokenRevoked));
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use memcloud_domain::{Access, Role, Secret};
 use memcloud_registry::{
-    AuthenticateToken, CreateApiToken, DeleteMicrogrid, ListApiTokens, PageRequest, RevokeApiToken,
+    AuthenticateToken, CreateApiToken, CreateJob, CreateJobToken, DeleteJob, DeleteMicrogrid,
+    ListApiTokens, PageRequest, RegistryError, RevokeApiToken, RevokeJobToken,
 };
 
 use crate::house::{House, microgrid_id, universe};
@@ -64,6 +65,40 @@ fn a_token_made_by_the_command_line_is_good_at_once() {
     universe(|house| async move {
         let issued = house.command_line().carry_out(new_token(None)).unwrap();
         assert!(is_good(&house, &issued.secret).await);
+    });
+}
+
+#[test]
+fn a_job_has_one_token_of_its_own_which_goes_with_it() {
+    universe(|house| async move {
+        let house = house.with_microgrid("fontana").await;
+        let make = CreateJob {
+            microgrid: microgrid_id("fontana"),
+            app: "external".to_owned(),
+            configuration: serde_json::json!({}),
+            priority: 0,
+        };
+        let job = house.ask(make).await.unwrap().id;
+        let token = || CreateJobToken { job: job.clone() };
+        let first = house.ask(token()).await.unwrap();
+        assert_eq!(
+            first.token.access,
+            Access { role: Role::Job, microgrid: Some(microgrid_id("fontana")) }
+        );
+        assert_eq!(first.token.job.as_ref(), Some(&job));
+        assert!(is_good(&house, &first.secret).await);
+        let second = house.ask(token()).await.unwrap();
+        assert!(!is_good(&house, &first.secret).await);
+        assert!(is_good(&house, &second.secret).await);
+        house.ask(RevokeJobToken { job: job.clone() }).await.unwrap();
+        assert!(!is_good(&house, &second.secret).await);
+        let error = house.ask(RevokeJobToken { job: job.clone() }).await.unwrap_err();
+        assert!(matches!(error, RegistryError::NotFound { .. }));
+        let third = house.ask(token()).await.unwrap();
+        assert!(is_good(&house, &third.secret).await);
+        house.ask(DeleteJob { id: job.clone() }).await.unwrap();
+        assert!(!is_good(&house, &third.secret).await);
+        assert!(matches!(house.ask(token()).await, Err(RegistryError::NotFound { .. })));
     });
 }
 

@@ -1,12 +1,12 @@
 //! API tokens: what programs and the command line sign in with.
 
 use diesel::prelude::*;
-use memcloud_domain::{Access, MicrogridId, Role, Timestamp};
+use memcloud_domain::{Access, JobId, MicrogridId, Role, Timestamp};
 use uuid::Uuid;
 
 use super::schema::api_token;
 use super::sqlite_registry::WebConnection;
-use super::{Listing, PageRequest, RegistryError, SecretHash};
+use super::{Listing, PageRequest, RegistryError, SecretHash, job};
 
 /// An API token, as kept: without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct ApiToken {
     pub name: String,
     /// What it may do.
     pub access: Access,
+    /// The one job that it wishes for; absent: it is no job's.
+    pub job: Option<JobId>,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -32,6 +34,8 @@ pub struct NewApiToken {
     pub hash: SecretHash,
     /// What it may do.
     pub access: Access,
+    /// The one job that it wishes for.
+    pub job: Option<JobId>,
     /// When.
     pub created: Timestamp,
 }
@@ -49,6 +53,7 @@ struct Row {
     role: String,
     microgrid_id: Option<String>,
     created: i64,
+    job_id: Option<String>,
 }
 
 impl TryFrom<Row> for ApiToken {
@@ -56,7 +61,7 @@ impl TryFrom<Row> for ApiToken {
 
     fn try_from(row: Row) -> Result<Self, RegistryError> {
         let corrupt = |reason: String| RegistryError::corrupt("API token", &row.id, reason);
-        let role = [Role::Viewer, Role::Operator, Role::Admin]
+        let role = [Role::Viewer, Role::Job, Role::Operator, Role::Admin]
             .into_iter()
             .find(|role| role.as_str() == row.role)
             .ok_or_else(|| corrupt(format!("its role \"{}\"", row.role)))?;
@@ -66,10 +71,17 @@ impl TryFrom<Row> for ApiToken {
             .map(MicrogridId::new)
             .transpose()
             .map_err(|error| corrupt(error.to_string()))?;
+        let job = row
+            .job_id
+            .as_deref()
+            .map(JobId::new)
+            .transpose()
+            .map_err(|error| corrupt(error.to_string()))?;
         Ok(Self {
             id: Uuid::parse_str(&row.id).map_err(|error| corrupt(error.to_string()))?,
             name: row.name,
             access: Access { role, microgrid },
+            job,
             created: Timestamp(row.created),
         })
     }
@@ -83,6 +95,9 @@ pub(super) fn insert(
     if usize::try_from(count).is_ok_and(|count| count >= MOST) {
         return Err(RegistryError::TooMany { what: "API tokens", limit: MOST });
     }
+    if let Some(job) = &new.job {
+        job::find(connection, job)?;
+    }
     let row = Row {
         id: new.id.to_string(),
         name: new.name.clone(),
@@ -90,6 +105,7 @@ pub(super) fn insert(
         role: new.access.role.as_str().to_owned(),
         microgrid_id: new.access.microgrid.as_ref().map(MicrogridId::to_string),
         created: new.created.as_millis(),
+        job_id: new.job.as_ref().map(JobId::to_string),
     };
     diesel::insert_into(api_token::table).values(&row).execute(connection).map_err(|error| {
         RegistryError::of_insert(error, "API token", &row.id, row.microgrid_id.as_deref())
@@ -120,6 +136,21 @@ pub(super) fn revoke(connection: &mut WebConnection, id: Uuid) -> Result<ApiToke
         .ok_or_else(|| RegistryError::not_found("API token", id))?;
     diesel::delete(api_token::table.find(id.to_string())).execute(connection)?;
     row.try_into()
+}
+
+pub(super) fn revoke_of_job(
+    connection: &mut WebConnection,
+    job: &JobId,
+) -> Result<Vec<Uuid>, RegistryError> {
+    let of_job = api_token::job_id.eq(job.as_str());
+    let ids: Vec<String> =
+        api_token::table.filter(of_job).select(api_token::id).load(connection)?;
+    diesel::delete(api_token::table.filter(of_job)).execute(connection)?;
+    ids.iter()
+        .map(|id| {
+            Uuid::parse_str(id).map_err(|error| RegistryError::corrupt("API token", id, error))
+        })
+        .collect()
 }
 
 pub(super) fn find_by_hash(

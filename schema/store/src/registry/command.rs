@@ -291,16 +291,18 @@ pub(super) fn delete(
 ) -> Result<usize, RegistryError> {
     diesel::delete(open_command::table.filter(open_command::until.le(now.as_millis())))
         .execute(connection)?;
-    let is_open = exists(open_command::table.filter(open_command::id.eq(command::id)));
-    let oldest: Vec<String> = command::table
-        .filter(command::issued.lt(issued_before.as_millis()))
-        .filter(not(is_open))
-        .order(command::issued)
+    let its_place = open_command::table.find((command::microgrid_id, command::id));
+    // Ids grow with time: nothing beyond the first young one is old.
+    let oldest: Vec<(String, i64)> = command::table
+        .filter(not(exists(its_place)))
+        .order(command::id)
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(command::id)
+        .select((command::id, command::issued))
         .load(connection)?;
-    for id in &oldest {
-        diesel::delete(command::table.find(id)).execute(connection)?;
+    let is_old = |(_, issued): &&(String, i64)| *issued < issued_before.as_millis();
+    let mut deleted = 0;
+    for (id, _) in oldest.iter().take_while(is_old) {
+        deleted += diesel::delete(command::table.find(id)).execute(connection)?;
     }
-    Ok(oldest.len())
+    Ok(deleted)
 }

@@ -71,24 +71,28 @@ pub(super) fn write(
         (Some(until), Some(order)) if takes_force(connection, record, order)? => Some(until),
         _ => None,
     };
-    let id = record.id.as_str();
+    let (microgrid, id) = (record.microgrid.as_str(), record.id.as_str());
     let Some(until) = openness.waits_until.max(holds_until) else {
-        diesel::delete(open_command::table.find(id)).execute(connection)?;
+        diesel::delete(open_command::table.find((microgrid, id))).execute(connection)?;
         return Ok(());
     };
     let until = open_command::until.eq(until.as_millis());
     let waits_until = openness.waits_until.map_or(0, Timestamp::as_millis);
     let waits_until = open_command::waits_until.eq(waits_until);
-    let microgrid = open_command::microgrid_id.eq(record.microgrid.as_str());
     let is_known = record.history.len() > 1
-        && diesel::update(open_command::table.find(id))
+        && diesel::update(open_command::table.find((microgrid, id)))
             .set((until, waits_until))
             .execute(connection)?
             > 0;
     if !is_known {
         // Where it is there already it says the same.
         diesel::insert_or_ignore_into(open_command::table)
-            .values((open_command::id.eq(id), microgrid, until, waits_until))
+            .values((
+                open_command::microgrid_id.eq(microgrid),
+                open_command::id.eq(id),
+                until,
+                waits_until,
+            ))
             .execute(connection)?;
     }
     Ok(())
@@ -126,7 +130,7 @@ fn takes_force(
         Some((_, earlier)) if earlier > order => Ok(false),
         Some((id, _)) => {
             diesel::update(place).set((command, hem_order)).execute(connection)?;
-            diesel::update(open_command::table.find(&id))
+            diesel::update(open_command::table.find((record.microgrid.as_str(), &id)))
                 .set(open_command::until.eq(open_command::waits_until))
                 .execute(connection)?;
             Ok(true)

@@ -73,7 +73,7 @@ pub trait CommandStore: Send + Sync {
     /// `Unavailable`, `Corrupt`.
     fn highest_orders(&self) -> Result<Vec<(HemId, u64)>, RegistryError>;
 
-    /// Deletes the oldest commands that were issued before a moment and are not open, at most `limit`, so
+    /// Deletes the oldest commands, by id, that were issued before a moment and are not open, at most `limit`, so
     /// that others get their turn; answers how many. Call it again until it answers 0.
     ///
     /// # Errors

@@ -231,6 +231,7 @@ pub(super) fn delete(
     diesel::delete(job_log::table.filter(job_log::job_id.eq(id.as_str()))).execute(connection)?;
     diesel::delete(job_result::table.filter(job_result::job_id.eq(id.as_str())))
         .execute(connection)?;
+    super::api_token::revoke_of_job(connection, id)?;
     diesel::delete(job::table.find(id.as_str())).execute(connection)?;
     Ok(record)
 }

@@ -169,7 +169,7 @@ pub trait Registry: Send + Sync {
     /// Keeps a new API token.
     ///
     /// # Errors
-    /// `NotFound` of the microgrid; `TooMany`.
+    /// `NotFound` of the microgrid or the job; `TooMany`.
     fn create_api_token(&self, token: &NewApiToken) -> Result<ApiToken, RegistryError>;
 
     /// All API tokens, by id.
@@ -183,6 +183,12 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// `NotFound`.
     fn revoke_api_token(&self, id: Uuid) -> Result<ApiToken, RegistryError>;
+
+    /// Revokes the API tokens of a job; answers which there were.
+    ///
+    /// # Errors
+    /// Only `Unavailable`.
+    fn revoke_tokens_of_job(&self, job: &JobId) -> Result<Vec<Uuid>, RegistryError>;
 
     /// The API token with a hash, if there is one.
     ///

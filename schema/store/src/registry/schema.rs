@@ -47,6 +47,7 @@ diesel::table! {
         role -> Text,
         microgrid_id -> Nullable<Text>,
         created -> BigInt,
+        job_id -> Nullable<Text>,
     }
 }
 
@@ -124,9 +125,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    open_command (id) {
-        id -> Text,
+    open_command (microgrid_id, id) {
         microgrid_id -> Text,
+        id -> Text,
         until -> BigInt,
         waits_until -> BigInt,
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use diesel::result::Error as DieselError;
 use diesel::{Connection, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -92,7 +93,7 @@ impl SqliteRegistry {
         location: &Location,
         busy_timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let writer = open(WHAT, location, busy_timeout, MIGRATIONS)?;
+        let writer = open_writer(location, busy_timeout)?;
         Ok(Self {
             location: location.clone(),
             busy_timeout,
@@ -143,7 +144,7 @@ impl SqliteRegistry {
         let mut slot = lock(&self.writer);
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => open(WHAT, &self.location, self.busy_timeout, MIGRATIONS)?,
+            None => open_writer(&self.location, self.busy_timeout)?,
         };
         let mut failure = None;
         let outcome = connection.immediate_transaction(noting(&mut failure, work));
@@ -153,6 +154,17 @@ impl SqliteRegistry {
         }
         outcome
     }
+}
+
+/// The command ledger writes many pages in little time: the writer keeps them in memory, and moves them
+/// from the log into the file in larger portions than is usual.
+const WRITER_PRAGMAS: &str = "PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000;
+     PRAGMA journal_size_limit = 67108864;";
+
+fn open_writer(location: &Location, busy_timeout: Duration) -> Result<WebConnection, StoreError> {
+    let mut connection = open(WHAT, location, busy_timeout, MIGRATIONS)?;
+    connection.batch_execute(WRITER_PRAGMAS)?;
+    Ok(connection)
 }
 
 /// Keeps the reason why `work` failed. After some errors (a full disk) the engine itself rolls back, and
@@ -305,6 +317,10 @@ impl Registry for SqliteRegistry {
 
     fn revoke_api_token(&self, id: Uuid) -> Result<ApiToken, RegistryError> {
         self.write(|connection| api_token::revoke(connection, id))
+    }
+
+    fn revoke_tokens_of_job(&self, job: &JobId) -> Result<Vec<Uuid>, RegistryError> {
+        self.write(|connection| api_token::revoke_of_job(connection, job))
     }
 
     fn api_token_by_hash(&self, hash: &SecretHash) -> Result<Option<ApiToken>, RegistryError> {

@@ -1,4 +1,4 @@
-use memcloud_domain::{Access, Role};
+use memcloud_domain::{Access, JobId, Role};
 
 use super::*;
 
@@ -8,6 +8,7 @@ fn new_token(number: u128, microgrid: Option<&str>) -> NewApiToken {
         name: format!("script {number}"),
         hash: hash(&format!("secret {number}")),
         access: Access { role: Role::Operator, microgrid: microgrid.map(microgrid_id) },
+        job: None,
         created: Timestamp(5),
     }
 }
@@ -54,6 +55,39 @@ fn the_tokens_of_a_microgrid_go_with_it() {
     registry.delete_microgrid(&microgrid_id("fontana")).unwrap();
     let left = registry.api_tokens(&PageRequest::first(10)).unwrap();
     assert_eq!(left.items.iter().map(|token| token.id).collect::<Vec<_>>(), [uuid(2)]);
+}
+
+#[test]
+fn the_token_of_a_job_goes_with_it_or_is_revoked_by_it() {
+    let registry = registry().with_microgrid("fontana");
+    let job = |number: u128| JobId::new(&uuid(number).to_string()).unwrap();
+    let token = |number: u128, owner: u128| NewApiToken {
+        access: Access { role: Role::Job, microgrid: Some(microgrid_id("fontana")) },
+        job: Some(job(owner)),
+        ..new_token(number, None)
+    };
+    let error = registry.create_api_token(&token(1, 70)).unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { what: "job", .. }));
+    for number in [70, 71] {
+        registry
+            .create_job(&NewJob {
+                id: job(number),
+                microgrid: microgrid_id("fontana"),
+                app: "external".to_owned(),
+                configuration: serde_json::json!({}),
+                priority: 0,
+                created: Timestamp(1),
+            })
+            .unwrap();
+        registry.create_api_token(&token(number, number)).unwrap();
+    }
+    let kept = registry.api_token_by_hash(&hash("secret 70")).unwrap().unwrap();
+    assert_eq!((kept.access.role, kept.job), (Role::Job, Some(job(70))));
+    assert_eq!(registry.revoke_tokens_of_job(&job(70)).unwrap(), [uuid(70)]);
+    assert!(registry.revoke_tokens_of_job(&job(70)).unwrap().is_empty());
+    assert_eq!(registry.api_token_by_hash(&hash("secret 70")).unwrap(), None);
+    registry.delete_job(&job(71)).unwrap();
+    assert_eq!(registry.api_token_by_hash(&hash("secret 71")).unwrap(), None);
 }
 
 #[test]
