@@ -8,7 +8,7 @@ use memcloud_domain::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{About, EnergyAccounting, EnergyApp, LimitWatch, Outcome, View};
+use crate::{About, EnergyAccounting, EnergyApp, LimitWatch, Outcome, SelfConsumption, View};
 
 /// Why an app cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +184,7 @@ impl AppCatalogue {
     /// The apps that come with MEMCloud.
     #[must_use]
     pub fn standard() -> Self {
-        Self::new().with::<EnergyAccounting>().with::<LimitWatch>()
+        Self::new().with::<EnergyAccounting>().with::<LimitWatch>().with::<SelfConsumption>()
     }
 
     /// Adds an app; one of the same name is replaced.

@@ -18,7 +18,7 @@ pub mod wish_queue;
 pub mod worker_job;
 
 pub use app::{About, EnergyApp, Outcome, Portion, Seen, Start, View};
-pub use apps::{EnergyAccounting, LimitWatch};
+pub use apps::{EnergyAccounting, LimitWatch, SelfConsumption};
 pub use catalogue::{AppCatalogue, AppDescription, AppError, AppFactory, RunningApp};
 pub use in_memory::{
     AppendEntries, GetJobOutput, InMemoryHistory, InMemoryJobs, JobOutput, PutJob, PutRoster,

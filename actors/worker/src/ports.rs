@@ -47,6 +47,10 @@ pub struct JobLimits {
     pub unsaved_log: usize,
     /// Wishes that a step may have, and that may wait for dispatch; more are dropped, aloud.
     pub wishes: usize,
+    /// How often the job looks whether something is due. In simulated time: as long as its steps.
+    pub look_every: Duration,
+    /// The shortest time between two steps by the clock, whatever the app asks for.
+    pub least_tick: Duration,
     /// How long a step may take.
     pub step_deadline: Duration,
     /// How long a question to a store may take.
@@ -70,6 +74,8 @@ impl Default for JobLimits {
             unsaved_results: 20_000,
             unsaved_log: 500,
             wishes: 10_000,
+            look_every: Duration::from_millis(500),
+            least_tick: Duration::from_secs(1),
             step_deadline: Duration::from_secs(5),
             ask_deadline: Duration::from_secs(10),
             catch_up_every: Duration::from_secs(5),

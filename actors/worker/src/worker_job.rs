@@ -123,8 +123,6 @@ struct StepDone {
 }
 
 impl WorkerJob {
-    /// How often its timers are looked at.
-    const TICK: Duration = Duration::from_millis(500);
     /// How long it waits before it asks a store again that was away.
     const RETRY: Duration = Duration::from_secs(2);
 
@@ -266,7 +264,7 @@ impl WorkerJob {
         if view.is_some()
             && let Some(every) = self.assembly.app.about().tick
         {
-            self.next_tick = Some(instant + every.max(Duration::from_secs(1)));
+            self.next_tick = Some(instant + every.max(self.assembly.limits.least_tick));
         }
         let now = self.now();
         let seen = view.as_ref().map_or(0, |view| view.entries().count());
@@ -530,7 +528,8 @@ impl Actor for WorkerJob {
             Some((RosterChanged, roster))
         });
         context.add_stream(changes);
-        context.run_interval(Self::TICK, Self::look_at_timers);
+        let every = self.assembly.limits.look_every.max(Duration::from_millis(10));
+        context.run_interval(every, Self::look_at_timers);
         self.load(context);
     }
 

@@ -1,7 +1,12 @@
 //! The energy apps that come with MEMCloud.
 
+mod calendar;
 pub mod energy_accounting;
 pub mod limit_watch;
+pub mod self_consumption;
+pub mod steering;
+mod terms;
 
 pub use energy_accounting::EnergyAccounting;
 pub use limit_watch::LimitWatch;
+pub use self_consumption::SelfConsumption;

@@ -8,7 +8,9 @@
 )]
 
 mod accounting;
+mod homes;
 mod intake;
 mod limit_watch;
+mod self_consumption;
 mod step_threads;
 mod support;

@@ -7,11 +7,11 @@ use memcloud_domain::{HemId, NodeDeclaration, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::calendar::{QUARTER_MS, Quarter, Span, day_of, hour_of, quarter_of, start_of};
 use super::node_ledger::{NodeLedger, Rules};
 use super::sums::{Money, Sums};
 use super::tariff::carbon_at;
 use super::{EnergyAccounting, Terms};
+use crate::apps::calendar::{QUARTER_MS, Quarter, Span, day_of, hour_of, quarter_of, start_of};
 use crate::{Outcome, Roster, View};
 
 /// What the app keeps between its steps.

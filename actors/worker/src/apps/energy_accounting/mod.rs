@@ -7,7 +7,6 @@
 //! the microgrid's last `late_days` as sums.
 
 mod books;
-mod calendar;
 mod node_ledger;
 mod saved;
 mod sums;
@@ -19,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub use self::books::Books;
-use self::calendar::QUARTER_MS;
 use self::node_ledger::Rules;
 pub use self::tariff::{Carbon, Day, Period, Price};
 use self::tariff::{PriceTable, check_carbon};
+use crate::apps::calendar::QUARTER_MS;
 use crate::{About, EnergyApp, Outcome, Start, View};
 
 /// What a person sets.

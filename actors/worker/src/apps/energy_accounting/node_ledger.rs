@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use memcloud_domain::{NodeReading, is_credible};
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{QUARTER_MS, Quarter, quarter_of, start_of};
 use super::saved::Saved;
+use crate::apps::calendar::{QUARTER_MS, Quarter, quarter_of, start_of};
 
 /// What a ledger is told to believe.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{Quarter, start_of};
 use super::node_ledger::{Counted, NodeEnergy, NodeLedger, Powered, QuarterRow, Sample};
+use crate::apps::calendar::{Quarter, start_of};
 
 /// A ledger as rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]

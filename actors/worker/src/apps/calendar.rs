@@ -7,51 +7,51 @@ use chrono::{
 use chrono_tz::Tz;
 
 /// A quarter-hour in milliseconds.
-pub(super) const QUARTER_MS: i64 = 900_000;
+pub(crate) const QUARTER_MS: i64 = 900_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Quarter-hours since 1970, UTC.
-pub(super) type Quarter = i64;
+pub(crate) type Quarter = i64;
 
 /// The quarter that a moment lies in.
-pub(super) fn quarter_of(ts: i64) -> Quarter {
+pub(crate) fn quarter_of(ts: i64) -> Quarter {
     ts.div_euclid(QUARTER_MS)
 }
 
 /// When a quarter begins.
-pub(super) fn start_of(quarter: Quarter) -> i64 {
+pub(crate) fn start_of(quarter: Quarter) -> i64 {
     quarter.saturating_mul(QUARTER_MS)
 }
 
 /// A span from its start to before its end, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub(super) from: i64,
-    pub(super) to: i64,
+pub(crate) struct Span {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
 }
 
 impl Span {
     /// The quarters that begin in it.
-    pub(super) fn quarters(self) -> impl Iterator<Item = Quarter> {
+    pub(crate) fn quarters(self) -> impl Iterator<Item = Quarter> {
         let first = (self.from + QUARTER_MS - 1).div_euclid(QUARTER_MS);
         let beyond = (self.to + QUARTER_MS - 1).div_euclid(QUARTER_MS);
         first..beyond
     }
 
-    pub(super) fn length(self) -> i64 {
+    pub(crate) fn length(self) -> i64 {
         self.to - self.from
     }
 }
 
 /// The local hour that a moment lies in. When the clocks go back, the hour that comes twice is two.
-pub(super) fn hour_of(zone: Tz, ts: i64) -> Span {
+pub(crate) fn hour_of(zone: Tz, ts: i64) -> Span {
     let offset = offset_ms(zone, ts);
     let from = (ts + offset).div_euclid(HOUR_MS) * HOUR_MS - offset;
     Span { from, to: from + HOUR_MS }
 }
 
 /// The local day that a moment lies in: 23, 24 or 25 hours.
-pub(super) fn day_of(zone: Tz, ts: i64) -> Span {
+pub(crate) fn day_of(zone: Tz, ts: i64) -> Span {
     let date = utc(ts).with_timezone(&zone).date_naive();
     let from = first_instant(zone, date);
     let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
@@ -59,7 +59,7 @@ pub(super) fn day_of(zone: Tz, ts: i64) -> Span {
 }
 
 /// Weekday and minute of the day, local, at a moment.
-pub(super) fn local_minute(zone: Tz, ts: i64) -> (Weekday, u32) {
+pub(crate) fn local_minute(zone: Tz, ts: i64) -> (Weekday, u32) {
     let local = utc(ts).with_timezone(&zone);
     (local.weekday(), local.hour() * 60 + local.minute())
 }
