@@ -258,7 +258,7 @@ impl Schedule {
     /// Passes over the steps up to a moment; the position of the last of them.
     fn pass(&mut self, now: Timestamp) -> Option<bool> {
         let passed = self.steps.partition_point(|(at, _)| *at <= now);
-        let position = self.steps.drain(..passed).last().map(|(_, on)| on);
+        let position = self.steps.drain(..passed).next_back().map(|(_, on)| on);
         self.position = position.or(self.position);
         position
     }

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use memcloud_domain::{HemId, NodeId, NodeReading, Secret, Seq, Timestamp, Watts};
+use memcloud_domain::{HemId, NodeDeclaration, NodeId, NodeReading, Secret, Seq, Timestamp, Watts};
 use memcloud_wire::{Outcome, SampleTime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::core::Core;
+use super::core::{Answer, Core};
 use super::{HemConfig, HemCounters, HemHandler, Transport, driver};
 use crate::SdkError;
 
@@ -46,6 +46,10 @@ pub(crate) struct Shared {
     /// There is something to say.
     pub(crate) wake: Notify,
     pub(crate) reconnect: Notify,
+    /// How long to stay away after the connection that is to be dropped.
+    away: Mutex<Option<Duration>>,
+    /// There may be another lease to wait for.
+    pub(crate) leases: Notify,
     pub(crate) drained: Notify,
     pub(crate) stopping: AtomicBool,
     stopped: Notify,
@@ -55,6 +59,11 @@ impl Shared {
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         // The core is consistent between its calls, so a panic elsewhere does not spoil it.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long it is to stay away; asked once.
+    pub(crate) fn take_away(&self) -> Option<Duration> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) async fn until_stopped(&self) {
@@ -97,6 +106,8 @@ impl HemClient {
             core: Mutex::new(Core::new(config, Instant::now())?),
             wake: Notify::new(),
             reconnect: Notify::new(),
+            away: Mutex::new(None),
+            leases: Notify::new(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
             stopped: Notify::new(),
@@ -153,8 +164,21 @@ impl HemClient {
 
     /// Says how a command ended that was answered with [`super::CommandReply::Later`].
     pub fn finish(&self, command: &str, outcome: Outcome, reason: Option<String>) {
-        self.shared.core().finish(command, outcome, reason);
+        self.shared.core().finish(command, outcome, reason, Answer::Said);
         self.shared.wake.notify_one();
+        self.shared.leases.notify_one();
+    }
+
+    /// As [`HemClient::finish`], but keeps the answer to itself until the cloud asks again: what a result
+    /// that is lost on its way looks like, for emulators and tests.
+    pub fn finish_unheard(&self, command: &str, outcome: Outcome, reason: Option<String>) {
+        self.shared.core().finish(command, outcome, reason, Answer::Withheld);
+        self.shared.leases.notify_one();
+    }
+
+    /// Sets what the next hello declares of the nodes.
+    pub fn declare(&self, nodes: Vec<NodeDeclaration>) {
+        self.shared.core().declare(nodes);
     }
 
     /// What it has counted.
@@ -196,6 +220,12 @@ impl HemClient {
 
     /// Drops the connection, or ends the wait for the next one, and connects again, as after a loss.
     pub fn reconnect(&self) {
+        self.shared.reconnect.notify_one();
+    }
+
+    /// Drops the connection and stays away for a while, as a board that restarts.
+    pub fn hang_up(&self, away: Duration) {
+        *self.shared.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(away);
         self.shared.reconnect.notify_one();
     }
 }

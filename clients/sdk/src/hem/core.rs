@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::time::Duration;
 
-use memcloud_domain::{NodeReading, Secret, Seq};
+use memcloud_domain::{NodeDeclaration, NodeReading, Secret, Seq};
 use memcloud_wire::{
     CloudError, CloudFrame, Command, CommandResult, Event, FrameFault, Hello, HemFrame, Latest,
     MAX_KIND, MAX_TEXT, Outcome, PROTOCOL, Refused, Sample, SampleTime, Welcome,
@@ -13,8 +13,10 @@ use memcloud_wire::{
 use tokio::time::Instant;
 
 use super::journal::{Journal, Record};
-use super::ledger::{Ledger, Verdict};
+use super::leases::{EndedLease, of_place};
+use super::ledger::{LeaseChange, Ledger, Verdict};
 use super::queue::{Batched, Item, ItemKind, ItemTime, Queue, Settled};
+use super::sendable::{body_of, check_nodes};
 use super::{Credential, EventDetails, HemConfig, HemCounters, Keep};
 use crate::SdkError;
 
@@ -22,6 +24,8 @@ use crate::SdkError;
 const ENOUGH_OUTPUT: usize = 16 * 1024;
 /// A batch is no longer than this, however long a frame may be.
 const LONGEST_BATCH: usize = 64 * 1024;
+/// No lease is longer; the cloud grants at most a day.
+const LONGEST_LEASE: Duration = Duration::from_secs(30 * 86_400);
 /// Results that wait for the connection; the cloud asks again for what is lost.
 const MOST_RESULTS: usize = 64;
 /// Unnumbered frames whose fate is not known yet.
@@ -42,6 +46,15 @@ pub(crate) enum Effect {
     CarryOut(Command),
     /// Close the connection.
     Close { reason: String, error: Option<CloudError> },
+}
+
+/// Whether the answer to a command is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Now, or once there is a connection.
+    Said,
+    /// Only when the cloud asks again.
+    Withheld,
 }
 
 /// Where the connection stands.
@@ -188,7 +201,13 @@ impl Core {
     }
 
     /// How a command ended.
-    pub(crate) fn finish(&mut self, command: &str, outcome: Outcome, reason: Option<String>) {
+    pub(crate) fn finish(
+        &mut self,
+        command: &str,
+        outcome: Outcome,
+        reason: Option<String>,
+        answer: Answer,
+    ) {
         if !self.ledger.is_open(command) {
             return;
         }
@@ -199,20 +218,58 @@ impl Core {
             reason: reason.map(|text| text.chars().take(MAX_TEXT).collect()),
         };
         self.remember(&result);
-        self.answer(result);
+        if answer == Answer::Said {
+            self.answer(result);
+        }
     }
 
     fn remember(&mut self, result: &CommandResult) {
-        self.ledger.remember_result(result);
-        if let Err(error) = self.queue.write(Record::Result(result)) {
+        let lease = self.ledger.remember_result(result);
+        // The lease first: of a command that ended nobody asks whether it had one.
+        let written = lease
+            .map_or(Ok(()), |lease| match &lease {
+                LeaseChange::Runs(place) => self.queue.write(Record::Lease { place }),
+                LeaseChange::Over(place) => self.queue.write(Record::LeaseOver { place }),
+            })
+            .and_then(|()| self.queue.write(Record::Result(result)));
+        if let Err(error) = written {
             log::warn!("a command's result is not on disk: {error}");
         }
     }
 
+    /// Keeps an answer until it can be said; the cloud asks again for what is lost on the way.
     fn answer(&mut self, result: CommandResult) {
-        if self.is_online() && self.results.len() < MOST_RESULTS {
-            self.results.push_back(result);
+        self.results.retain(|waiting| waiting.command != result.command);
+        if self.results.len() >= MOST_RESULTS {
+            self.results.pop_front();
         }
+        self.results.push_back(result);
+    }
+
+    /// What the next hello declares.
+    pub(crate) fn declare(&mut self, nodes: Vec<NodeDeclaration>) {
+        self.config.nodes = Some(nodes);
+    }
+
+    // ------------------------------------------------------------------------------------- leases
+
+    /// When the next lease ends.
+    pub(crate) fn next_lease_end(&self, now: Instant) -> Option<Instant> {
+        self.ledger.leases.next_end(now)
+    }
+
+    /// Ends the leases whose time has come.
+    pub(crate) fn end_leases(&mut self, now: Instant) -> Vec<EndedLease> {
+        let mut ended = Vec::new();
+        for place in self.ledger.leases.ended(now) {
+            self.ledger.leases.end(&place);
+            if let Err(error) = self.queue.write(Record::LeaseOver { place: &place }) {
+                // After a restart it ends a second time, which changes nothing.
+                log::warn!("the end of a lease is not on disk: {error}");
+            }
+            ended.extend(of_place(&place));
+        }
+        ended
     }
 
     // ------------------------------------------------------------------------------ the connection
@@ -241,8 +298,7 @@ impl Core {
     pub(crate) fn disconnected(&mut self) {
         self.phase = Phase::Offline;
         self.queue.disconnected();
-        // The cloud asks again for results; what is true now will not be true later.
-        self.results.clear();
+        // Results wait for the next connection; what is true now will not be true later.
         self.latest = None;
         self.counters.disconnects += 1;
     }
@@ -267,7 +323,7 @@ impl Core {
                 }
                 effects.push(Effect::Refused(refused));
             }
-            Ok(CloudFrame::Command(command)) => self.hear_command(command, effects),
+            Ok(CloudFrame::Command(command)) => self.hear_command(command, now, effects),
             Ok(CloudFrame::Error(error)) => self.hear_error(error, effects),
             Ok(CloudFrame::Pong) => {}
             Err(FrameFault::UnknownType(_)) => {
@@ -320,7 +376,7 @@ impl Core {
         });
     }
 
-    fn hear_command(&mut self, command: Command, effects: &mut Vec<Effect>) {
+    fn hear_command(&mut self, command: Command, now: Instant, effects: &mut Vec<Effect>) {
         self.counters.commands += 1;
         match self.ledger.judge(&command, self.queue.last()) {
             Verdict::Pending => {}
@@ -339,7 +395,8 @@ impl Core {
                     log::error!("a command is left alone, since its id cannot be stored: {error}");
                     return;
                 }
-                self.ledger.begin(id, &place, command.order);
+                let lease = command.lease_ms.map(|ms| Duration::from_millis(ms).min(LONGEST_LEASE));
+                self.ledger.begin(&command, place, lease.map(|lease| now + lease));
                 effects.push(Effect::CarryOut(command));
             }
         }
@@ -523,47 +580,4 @@ fn item_time(time: SampleTime, now: Instant) -> ItemTime {
         SampleTime::At(ts) => ItemTime::At(ts),
         SampleTime::Age(age_ms) => ItemTime::Age { age_ms, recorded: now },
     }
-}
-
-/// The part of a frame behind its time, up to and with the closing brace.
-fn body_of(frame: &HemFrame, kind: &str) -> Result<Box<str>, SdkError> {
-    let mut line = Vec::new();
-    frame.encode(&mut line);
-    let text = String::from_utf8_lossy(&line);
-    text.trim_end()
-        .strip_prefix(&format!("{{\"type\":\"{kind}\",\"seq\":1,\"age_ms\":0,"))
-        .map(Box::from)
-        .ok_or_else(|| SdkError::NotSendable("the frame cannot be encoded".to_owned()))
-}
-
-/// What the cloud would refuse is told at once, to whoever can still mend it.
-fn check_nodes(nodes: &[NodeReading]) -> Result<(), SdkError> {
-    let mut seen = [false; 256];
-    for reading in nodes {
-        let wrong = |what: &str| SdkError::NotSendable(format!("node {}: {what}", reading.node));
-        match seen.get_mut(usize::from(reading.node.0)) {
-            Some(twice @ false) => *twice = true,
-            _ => return Err(wrong("it comes twice")),
-        }
-        let quantities = [
-            reading.watts.map(|watts| watts.0),
-            reading.volts.map(|volts| volts.0),
-            reading.amps.map(|amps| amps.0),
-            reading.vars.map(|vars| vars.0),
-            reading.hertz.map(|hertz| hertz.0),
-            reading.wh_in.map(|energy| energy.0),
-            reading.wh_out.map(|energy| energy.0),
-            reading.soc.map(|soc| soc.0),
-        ];
-        if quantities.into_iter().flatten().any(|value| !value.is_finite()) {
-            return Err(wrong("a quantity is not a finite number"));
-        }
-        if [reading.wh_in, reading.wh_out].into_iter().flatten().any(|energy| energy.0 < 0.0) {
-            return Err(wrong("a counter is negative"));
-        }
-        if reading.soc.is_some_and(|soc| !(0.0..=1.0).contains(&soc.0)) {
-            return Err(wrong("the state of charge is not within 0 and 1"));
-        }
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::client::Shared;
-use super::core::Effect;
+use super::core::{Answer, Effect};
 use super::{CommandReply, Connection, Notice};
 use crate::backoff::Backoff;
 
@@ -38,6 +38,27 @@ impl Ended {
 
 /// Runs until the HEM is stopped.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    tokio::join!(stay_connected(&shared), end_leases(&shared));
+}
+
+/// Ends each lease when its time has come, connected or not.
+async fn end_leases(shared: &Shared) {
+    while !shared.stopping.load(Ordering::Acquire) {
+        let now = Instant::now();
+        let next = shared.core().next_lease_end(now).unwrap_or_else(|| now + FAR);
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = shared.leases.notified() => continue,
+            () = shared.until_stopped() => return,
+        }
+        let ended = shared.core().end_leases(Instant::now());
+        for lease in &ended {
+            shared.handler.lease_ended(lease);
+        }
+    }
+}
+
+async fn stay_connected(shared: &Shared) {
     let (first, most, seed, patience) = shared.retry;
     let mut backoff = Backoff::new(first, most, seed);
     while !shared.stopping.load(Ordering::Acquire) {
@@ -46,7 +67,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.until_stopped() => break,
         };
         let ended = match connected {
-            Ok(Ok(connection)) => session(&shared, connection, &mut backoff).await,
+            Ok(Ok(connection)) => session(shared, connection, &mut backoff).await,
             Ok(Err(error)) => Ended::because(format!("it could not connect: {error}")),
             Err(_) => Ended::because("it could not connect in time"),
         };
@@ -56,19 +77,31 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         let code = ended.error.as_ref().map(|error| error.code);
         let asked = ended.error.as_ref().and_then(|error| error.retry_after_ms);
-        let retry_in = backoff.next(code, asked.map(Duration::from_millis));
+        let away = shared.take_away();
+        let retry_in = away.unwrap_or_else(|| backoff.next(code, asked.map(Duration::from_millis)));
         log::debug!(
             hem = shared.hem.as_str(), retry_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
             "the connection to the cloud ended: {}", ended.reason
         );
         shared.handler.notice(Notice::Disconnected { reason: &ended.reason, code, retry_in });
-        tokio::select! {
-            () = tokio::time::sleep(retry_in) => {}
-            () = shared.until_stopped() => {}
-            () = shared.reconnect.notified() => {}
-        }
+        stay_away(shared, retry_in).await;
     }
     shared.core().disconnected();
+}
+
+/// Waits before the next connection, unless it is asked for at once.
+async fn stay_away(shared: &Shared, mut wait: Duration) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => return,
+            () = shared.until_stopped() => return,
+            () = shared.reconnect.notified() => {}
+        }
+        match shared.take_away() {
+            Some(longer) => wait = longer,
+            None => return,
+        }
+    }
 }
 
 /// One connection, from hello to its end.
@@ -204,7 +237,8 @@ fn perform(shared: &Shared, effects: &mut Vec<Effect>, backoff: &mut Backoff) ->
             Effect::Error(error) => shared.handler.notice(Notice::Error(&error)),
             Effect::CarryOut(command) => match shared.handler.command(&command) {
                 CommandReply::Now(outcome, reason) => {
-                    shared.core().finish(&command.command, outcome, reason);
+                    shared.core().finish(&command.command, outcome, reason, Answer::Said);
+                    shared.leases.notify_one();
                 }
                 CommandReply::Later => {}
             },

@@ -42,6 +42,10 @@ pub(crate) enum Record<'a> {
     Begun { command: &'a str },
     /// How a command ended.
     Result(&'a CommandResult),
+    /// A lease runs at a node and action.
+    Lease { place: &'a str },
+    /// It is over.
+    LeaseOver { place: &'a str },
 }
 
 /// What a file held.
@@ -294,6 +298,8 @@ fn record_text(record: Record<'_>) -> String {
             HemFrame::Result(result.clone()).encode(&mut frame);
             format!("result {}", String::from_utf8_lossy(&frame).trim_end())
         }
+        Record::Lease { place } => format!("lease {place}"),
+        Record::LeaseOver { place } => format!("lease-over {place}"),
     }
 }
 
@@ -409,6 +415,10 @@ impl Loaded {
                     return None;
                 };
                 self.ledger.remember_result(&result);
+            }
+            "lease" => self.ledger.leases.run(rest, None),
+            "lease-over" => {
+                self.ledger.leases.end(rest);
             }
             _ => return None,
         }

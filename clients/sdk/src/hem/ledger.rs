@@ -6,27 +6,46 @@ use std::io;
 
 use memcloud_domain::Seq;
 use memcloud_wire::{Command, CommandResult, Instruction, Outcome};
+use tokio::time::Instant;
 
 use super::journal::Record;
+use super::leases::{Leases, place_of};
 
 /// So many ids are kept.
 const KEPT: usize = 64;
 /// A node and action each; 257 places with 7 actions are all there can be.
-const MOST_PLACES: usize = 257 * 7;
+pub(crate) const MOST_PLACES: usize = 257 * 7;
 
 /// The ledger.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     commands: VecDeque<Known>,
     orders: Vec<(Box<str>, u64)>,
+    pub(crate) leases: Leases,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
     command: String,
     result: Option<CommandResult>,
-    /// It began in this run of the process, and may yet end.
-    may_end: bool,
+    /// It began in this run of the process, and may yet end: with what it would then hold.
+    running: Option<Holding>,
+}
+
+/// What a command holds once it is carried out.
+#[derive(Debug, Clone)]
+struct Holding {
+    place: String,
+    lease_ends: Option<Instant>,
+}
+
+/// What became of the lease at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LeaseChange {
+    /// One runs.
+    Runs(String),
+    /// The one that ran is over: what was carried out now has none.
+    Over(String),
 }
 
 /// What to do with a command.
@@ -54,7 +73,7 @@ impl Ledger {
         if let Some(known) = self.commands.iter().find(|known| known.command == command.command) {
             return match &known.result {
                 Some(result) => Verdict::Answer(result.clone()),
-                None if known.may_end => Verdict::Pending,
+                None if known.running.is_some() => Verdict::Pending,
                 None => answer(Outcome::Interrupted, None),
             };
         }
@@ -67,10 +86,7 @@ impl Ledger {
                 return answer(Outcome::Refused, Some(reason.clone()));
             }
         };
-        let place = match command.node {
-            Some(node) => format!("{node}/{action}"),
-            None => format!("-/{action}"),
-        };
+        let place = place_of(command.node, action);
         let last_order = self.orders.iter().find(|(known, _)| **known == *place);
         if last_order.is_some_and(|(_, order)| command.order < *order) {
             return answer(Outcome::Superseded, None);
@@ -78,15 +94,16 @@ impl Ledger {
         Verdict::CarryOut { place }
     }
 
-    /// A command is about to be carried out in this run.
-    pub(crate) fn begin(&mut self, command: &str, place: &str, order: u64) {
-        self.remember_order(place, order);
-        self.push(Known { command: command.to_owned(), result: None, may_end: true });
+    /// A command is about to be carried out in this run. Its lease would end at a moment.
+    pub(crate) fn begin(&mut self, command: &Command, place: String, lease_ends: Option<Instant>) {
+        self.remember_order(&place, command.order);
+        let running = Some(Holding { place, lease_ends });
+        self.push(Known { command: command.command.clone(), result: None, running });
     }
 
     /// A command was begun in an earlier run.
     pub(crate) fn remember_begun(&mut self, command: &str) {
-        self.push(Known { command: command.to_owned(), result: None, may_end: false });
+        self.push(Known { command: command.to_owned(), result: None, running: None });
     }
 
     /// An order was carried out at a node and action.
@@ -98,16 +115,24 @@ impl Ledger {
         }
     }
 
-    /// How a command ended.
-    pub(crate) fn remember_result(&mut self, result: &CommandResult) {
-        match self.commands.iter_mut().find(|known| known.command == result.command) {
-            Some(known) => known.result = Some(result.clone()),
-            None => self.push(Known {
+    /// How a command ended; and what that does to leases.
+    pub(crate) fn remember_result(&mut self, result: &CommandResult) -> Option<LeaseChange> {
+        let known = self.commands.iter_mut().find(|known| known.command == result.command);
+        let Some(known) = known else {
+            self.push(Known {
                 command: result.command.clone(),
                 result: Some(result.clone()),
-                may_end: false,
-            }),
+                running: None,
+            });
+            return None;
+        };
+        known.result = Some(result.clone());
+        let holding = known.running.take().filter(|_| result.outcome == Outcome::Done)?;
+        if holding.lease_ends.is_some() {
+            self.leases.run(&holding.place, holding.lease_ends);
+            return Some(LeaseChange::Runs(holding.place));
         }
+        self.leases.end(&holding.place).then_some(LeaseChange::Over(holding.place))
     }
 
     /// Whether the command is known and has not ended.
@@ -129,6 +154,9 @@ impl Ledger {
     ) -> io::Result<()> {
         for (place, order) in &self.orders {
             put(Record::Order { place, order: *order })?;
+        }
+        for place in self.leases.places() {
+            put(Record::Lease { place })?;
         }
         for known in &self.commands {
             match &known.result {

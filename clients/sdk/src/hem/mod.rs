@@ -27,11 +27,14 @@ mod client;
 mod core;
 mod driver;
 mod journal;
+mod leases;
 mod ledger;
 mod queue;
+mod sendable;
 mod transport;
 
 pub use client::{EventDetails, HemClient, HemDriver};
+pub use leases::EndedLease;
 pub use transport::{ClientCertificate, Connecting, Connection, TlsTransport, Transport, trust};
 
 use std::path::PathBuf;
@@ -146,6 +149,12 @@ pub trait HemHandler: Send + Sync + 'static {
     fn command(&self, command: &Command) -> CommandReply {
         let _ = command;
         CommandReply::Now(Outcome::Refused, Some("this HEM takes no commands".to_owned()))
+    }
+
+    /// A lease has ended: the node falls back to its default in what the action had set, connected or
+    /// not. Called too for each lease that ran when the process ended, once it runs again.
+    fn lease_ended(&self, lease: &EndedLease) {
+        let _ = lease;
     }
 
     /// Hears what happens on the connection.
