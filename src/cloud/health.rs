@@ -1,0 +1,44 @@
+//! What `/health/ready` asks of the actors: what is away, and why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memcloud_historian::GetHealth;
+use memcloud_rest::Away;
+use memcloud_supervision::Port;
+
+use crate::api::HealthProbe;
+
+/// How long `/health/ready` waits for a store's answer.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
+
+pub(super) fn historian_health(port: Port<GetHealth>) -> HealthProbe {
+    Arc::new(move || {
+        let port = port.clone();
+        Box::pin(async move {
+            match port.ask(GetHealth, HEALTH_DEADLINE).await {
+                Ok(health) => {
+                    health.away.into_iter().map(|away| shown(away.what, away.reason)).collect()
+                }
+                Err(error) => vec![shown("historian", error.to_string())],
+            }
+        })
+    })
+}
+
+pub(super) fn registrar_health(port: Port<memcloud_registry::GetHealth>) -> HealthProbe {
+    Arc::new(move || {
+        let port = port.clone();
+        Box::pin(async move {
+            match port.ask(memcloud_registry::GetHealth, HEALTH_DEADLINE).await {
+                Ok(Ok(())) => Vec::new(),
+                Ok(Err(away)) => vec![shown(away.what, away.reason)],
+                Err(error) => vec![shown("registrar", error.to_string())],
+            }
+        })
+    })
+}
+
+fn shown(what: &str, reason: String) -> Away {
+    Away { what: what.to_owned(), reason }
+}
