@@ -197,23 +197,40 @@ impl Conversation {
         has_moved
     }
 
+    /// Takes what has come, up to a scratch's worth: TLS gives it out in pieces of some kilobytes.
     fn read(&mut self, task: &mut Task<'_>) -> bool {
         if self.has_peer_ended {
             return false;
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(&mut self.stream).poll_read(task, &mut buffer) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.peer_ended(),
-                Poll::Ready(Ok(())) => self.feed(Event::Received(buffer.filled())),
-                // Without a farewell of TLS, but in good order otherwise.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    self.peer_ended();
+            let end = loop {
+                let before = buffer.filled().len();
+                match Pin::new(&mut self.stream).poll_read(task, &mut buffer) {
+                    Poll::Pending => break None,
+                    Poll::Ready(Ok(())) if buffer.filled().len() == before => {
+                        break Some(Event::Ended);
+                    }
+                    Poll::Ready(Ok(())) if buffer.remaining() == 0 => break None,
+                    Poll::Ready(Ok(())) => {}
+                    // Without a farewell of TLS, but in good order otherwise.
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        break Some(Event::Ended);
+                    }
+                    Poll::Ready(Err(_)) => break Some(Event::Broke),
                 }
-                Poll::Ready(Err(_)) => self.feed(Event::Broke),
+            };
+            let has_read = !buffer.filled().is_empty();
+            if has_read {
+                self.feed(Event::Received(buffer.filled()));
             }
-            true
+            let has_ended = end.is_some();
+            match end {
+                Some(Event::Ended) => self.peer_ended(),
+                Some(event) => self.feed(event),
+                None => {}
+            }
+            has_read || has_ended
         })
     }
 

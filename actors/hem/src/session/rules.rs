@@ -32,8 +32,8 @@ pub(super) const OUTPUT_LIMIT: usize = 64 << 10;
 pub(super) const ACK_OUTPUT_LIMIT: usize = 8 << 10;
 /// How much of an unfinished hello is borne while the process is over its buffer limit.
 pub(super) const HELLO_SHARE: usize = 16 << 10;
-/// A read that brings so much was worth its while: the next one need not wait.
-pub(super) const FULL_READ: usize = 8 << 10;
+/// A read that brings so much may have left more behind: the next one does not wait.
+pub(super) const FULL_READ: usize = 16 << 10;
 /// How often a socket that waits for the process's buffer looks again.
 pub(super) const BUFFER_RECHECK: Duration = Duration::from_millis(250);
 /// How often the age of the oldest unacknowledged reading is looked at.
