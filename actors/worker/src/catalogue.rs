@@ -8,7 +8,10 @@ use memcloud_domain::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{About, EnergyAccounting, EnergyApp, LimitWatch, Outcome, SelfConsumption, View};
+use crate::{
+    About, EnergyAccounting, EnergyApp, External, ExternalRules, LimitWatch, Outcome,
+    SelfConsumption, View,
+};
 
 /// Why an app cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,12 @@ pub trait AppFactory: Send + Sync {
     /// # Errors
     /// [`AppError::InvalidConfiguration`], [`AppError::UnreadableState`].
     fn start(&self, configuration: &Value, state: &Value) -> Result<Box<dyn RunningApp>, AppError>;
+
+    /// What a program outside may do with a job of a valid configuration; absent: the app runs here,
+    /// which is what most do.
+    fn external(&self, _configuration: &Value) -> Option<ExternalRules> {
+        None
+    }
 }
 
 struct Typed<A>(std::marker::PhantomData<fn() -> A>);
@@ -184,7 +193,10 @@ impl AppCatalogue {
     /// The apps that come with MEMCloud.
     #[must_use]
     pub fn standard() -> Self {
-        Self::new().with::<EnergyAccounting>().with::<LimitWatch>().with::<SelfConsumption>()
+        let mut standard =
+            Self::new().with::<EnergyAccounting>().with::<LimitWatch>().with::<SelfConsumption>();
+        standard.add(Arc::new(External));
+        standard
     }
 
     /// Adds an app; one of the same name is replaced.

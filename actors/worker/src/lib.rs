@@ -7,11 +7,14 @@
 pub mod app;
 pub mod apps;
 pub mod catalogue;
+pub mod external;
 pub mod in_memory;
 pub mod intake;
 pub mod latest;
 pub mod ledger;
+pub mod messages;
 pub mod ports;
+mod preparation;
 pub mod roster;
 pub mod step_threads;
 pub mod wish_queue;
@@ -20,12 +23,16 @@ pub mod worker_job;
 pub use app::{About, EnergyApp, Outcome, Portion, Seen, Start, View};
 pub use apps::{EnergyAccounting, LimitWatch, SelfConsumption};
 pub use catalogue::{AppCatalogue, AppDescription, AppError, AppFactory, RunningApp};
+pub use external::{
+    External, ExternalConfiguration, ExternalGate, ExternalRules, Hearing, NotAdmitted, Noticed,
+};
 pub use in_memory::{
     AppendEntries, GetJobOutput, InMemoryHistory, InMemoryJobs, JobOutput, PutJob, PutRoster,
 };
 pub use latest::{HomeNow, Latest, NodeNow, Sample};
+pub use messages::{AdmitWishes, DrainJob, GetProgress, JobProgress, ReadingsMissed};
 pub use ports::{JobAssembly, JobLimits, WorkerPorts};
 pub use roster::Roster;
 pub use step_threads::StepThreads;
 pub use wish_queue::WishQueue;
-pub use worker_job::{DrainJob, GetProgress, JobProgress, ReadingsMissed, WorkerJob};
+pub use worker_job::WorkerJob;

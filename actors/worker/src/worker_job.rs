@@ -7,64 +7,31 @@ use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
-    Running, StreamHandler,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseFuture, Running,
+    StreamHandler,
 };
 use memcloud_bus::{CommittedBatch, Delivery, Pattern};
 use memcloud_domain::messages::{
-    HemBatch, JobReport, JobReported, JobWished, ListMarks, LoadCheckpoint, SaveCheckpoint,
-    Unavailable,
+    HemBatch, JobReport, JobReported, JobWished, SaveCheckpoint, Unavailable,
 };
-use memcloud_domain::{Asker, JobCheckpoint, JobLogLevel, Timestamp};
+use memcloud_domain::{Asker, HemId, JobCheckpoint, JobLogLevel, NodeId, Timestamp, Wish};
 use memcloud_supervision::{
-    AskError, Backoff, Child, ChildSpec, GivingUp, Observe, RestartPolicy, Scope, supervised,
+    Backoff, Child, ChildSpec, GivingUp, Observe, RestartPolicy, Scope, supervised,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::intake::{Intake, Reach};
 use crate::ledger::Ledger;
+use crate::preparation::{NotReady, Ready, flatten, marks, prepare, state_of};
 use crate::step_threads::{Hanging, StepError};
-use crate::{JobAssembly, Outcome, Roster, RunningApp, Start, View, WishQueue};
+use crate::{
+    AdmitWishes, DrainJob, ExternalGate, GetProgress, JobAssembly, JobProgress, NotAdmitted,
+    Noticed, Outcome, ReadingsMissed, Roster, RunningApp, View, WishQueue,
+};
 
 /// Its `MicrogridSupervisor` has a job saved before it is stopped: it takes nothing more, finishes its
-/// step, saves. Answers once that is done, or could not be.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<(), Unavailable>")]
-pub struct DrainJob;
-
-/// Its `MicrogridSupervisor` asks a job how far it is.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "JobProgress")]
-pub struct GetProgress;
-
-/// The `ChiefMicrogridOperator` tells its supervisors, and they their jobs, that the bus lost hints:
-/// jobs look in the store now, not within five seconds. May be lost.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct ReadingsMissed;
-
-/// How far a job is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobProgress {
-    /// Whether its app has seen everything that is known to be stored.
-    pub caught_up: bool,
-    /// HEMs of which more is stored than its app has seen.
-    pub behind: usize,
-    /// Entries that wait for the next step.
-    pub backlog: usize,
-    /// Entries that its app has seen since this life began.
-    pub seen: u64,
-    /// Steps since this life began.
-    pub steps: u64,
-    /// When it was saved last, in this life.
-    pub saved: Option<Timestamp>,
-    /// Why the life before this one ended.
-    pub last_failure: Option<String>,
-}
-
 /// What outlives a crash of the actor.
 #[derive(Debug, Clone, Default)]
 struct Lives {
@@ -90,6 +57,8 @@ pub struct WorkerJob {
     intake: Intake,
     ledger: Ledger,
     wishes: WishQueue,
+    /// Of a job of the app `external`: it reads nothing and makes no steps.
+    external: Option<ExternalGate>,
     /// Whether the app has seen something since it was saved last.
     dirty: bool,
     urgent: bool,
@@ -101,19 +70,6 @@ pub struct WorkerJob {
     draining: bool,
     drained: Vec<oneshot::Sender<Result<(), Unavailable>>>,
     progress: JobProgress,
-}
-
-struct Ready {
-    app: Box<dyn RunningApp>,
-    intake: Intake,
-    is_new: bool,
-}
-
-enum NotReady {
-    /// A store is away: it is tried again.
-    Later(String),
-    /// The app cannot be started.
-    Failed(String),
 }
 
 struct StepDone {
@@ -155,7 +111,12 @@ impl WorkerJob {
             let text = format!("started again from the last checkpoint, because {failure}");
             ledger.say(Timestamp(scope.clock().unix_ms()), JobLogLevel::Error, text);
         }
+        let record = &assembly.record;
+        let rules = assembly.app.external(&record.configuration);
+        let external =
+            rules.map(|rules| ExternalGate::new(rules, Timestamp(scope.clock().unix_ms())));
         Self {
+            external,
             intake: Intake::new(limits, std::collections::BTreeMap::new()),
             ledger,
             wishes: WishQueue::new(limits.wishes),
@@ -344,13 +305,7 @@ impl WorkerJob {
             return;
         };
         let (wishes, withdrawn) = self.wishes.take();
-        let record = &self.assembly.record;
-        let asker = Asker::Job {
-            job: record.id.clone(),
-            app: record.app.clone(),
-            version: self.assembly.app.about().version.to_owned(),
-        };
-        let wished = JobWished { asker, priority: record.priority, wishes, withdrawn };
+        let wished = wished(&self.assembly, wishes, withdrawn);
         if let Err(error) = port.tell(wished) {
             let JobWished { wishes, withdrawn, .. } = error.into_message();
             self.wishes.put_back(wishes, withdrawn);
@@ -426,6 +381,9 @@ impl WorkerJob {
     }
 
     fn ask_marks(&mut self, context: &mut Context<Self>) {
+        if self.external.is_some() {
+            return;
+        }
         if std::mem::replace(&mut self.asking_marks, true) {
             return;
         }
@@ -452,7 +410,29 @@ impl WorkerJob {
             self.ask_marks(context);
         }
         self.tell_wishes();
+        self.listen_for_program();
         self.pump(context);
+    }
+
+    /// Says once when a program outside falls silent, and once when it is back.
+    fn listen_for_program(&mut self) {
+        let now = self.now();
+        let Some(noticed) = self.external.as_mut().and_then(|gate| gate.look(now)) else { return };
+        let (level, text) = match noticed {
+            Noticed::FellSilent { since } => (
+                JobLogLevel::Warn,
+                format!(
+                    "nothing was heard of the program since {since}: its wishes end with their leases"
+                ),
+            ),
+            Noticed::Returned { since } => (
+                JobLogLevel::Info,
+                format!("the program is heard of again; it was silent since {since}"),
+            ),
+        };
+        self.ledger.say(now, level, text);
+        self.dirty = true;
+        self.urgent = true;
     }
 }
 
@@ -465,63 +445,24 @@ impl std::fmt::Debug for WorkerJob {
     }
 }
 
-async fn marks(assembly: JobAssembly) -> Result<Vec<memcloud_domain::messages::HemMark>, String> {
-    let ask = ListMarks { microgrid: Some(assembly.record.microgrid.clone()) };
-    flatten(assembly.ports.marks.ask(ask, assembly.limits.ask_deadline).await)
-}
-
-/// Loads where the job stood and starts its app there.
-async fn prepare(assembly: JobAssembly, scope: Scope, hanging: Hanging) -> Result<Ready, NotReady> {
-    let limits = assembly.limits;
-    let load = LoadCheckpoint { job: assembly.record.id.clone() };
-    let loaded = flatten(assembly.ports.load.ask(load, limits.ask_deadline).await);
-    let checkpoint = loaded.map_err(NotReady::Later)?;
-    let is_new = checkpoint.is_none();
-    let JobCheckpoint { cursors, state } = checkpoint.unwrap_or_default();
-    let mut intake = Intake::new(limits, cursors);
-    if is_new && assembly.app.about().start == Start::Now {
-        intake.begin_after(marks(assembly.clone()).await.map_err(NotReady::Later)?);
-    }
-    let factory = Arc::clone(&assembly.app);
-    let configuration = assembly.record.configuration.clone();
-    let starting = move || factory.start(&configuration, &state).map_err(|error| full_text(&error));
-    let started = assembly.threads.run(&scope, &hanging, limits.step_deadline, starting).await;
-    let app =
-        started.map_err(|error| NotReady::Failed(error.to_string()))?.map_err(NotReady::Failed)?;
-    Ok(Ready { app, intake, is_new })
-}
-
-fn state_of(app: &dyn RunningApp) -> Result<(Value, usize), String> {
-    let state = app.save().map_err(|error| full_text(&error))?;
-    let bytes = serde_json::to_vec(&state).map_or(0, |text| text.len());
-    Ok((state, bytes))
-}
-
-/// An error and what it came from, in one line.
-fn full_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-fn flatten<T>(answer: Result<Result<T, Unavailable>, AskError>) -> Result<T, String> {
-    match answer {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(unavailable)) => Err(unavailable.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
+fn wished(assembly: &JobAssembly, wishes: Vec<Wish>, withdrawn: Vec<(HemId, NodeId)>) -> JobWished {
+    let record = &assembly.record;
+    let asker = Asker::Job {
+        job: record.id.clone(),
+        app: record.app.clone(),
+        version: assembly.app.about().version.to_owned(),
+    };
+    JobWished { asker, priority: record.priority, wishes, withdrawn }
 }
 
 impl Actor for WorkerJob {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let queue = self.assembly.readings.bind(&Pattern::all(), self.assembly.limits.queue);
-        context.add_stream(queue);
+        if self.external.is_none() {
+            let queue = self.assembly.readings.bind(&Pattern::all(), self.assembly.limits.queue);
+            context.add_stream(queue);
+        }
         let roster = self.assembly.roster.clone();
         let changes = futures_util::stream::unfold(roster, |mut roster| async move {
             roster.changed().await.ok()?;
@@ -556,6 +497,9 @@ impl Observe for WorkerJob {
             "progress": self.current_progress(),
             "left_out": self.intake.left_out(),
             "wishes": {"told": self.wishes.told(), "dropped": self.wishes.dropped()},
+            "external": self.external.as_ref().map(|gate| json!({
+                "admitted": gate.admitted(), "turned_down": gate.turned_down(),
+            })),
         })
     }
 }
@@ -565,7 +509,8 @@ impl WorkerJob {
         let behind = self.roster().map_or(0, |roster| self.intake.behind(&roster));
         let caught_up = matches!(self.phase, Phase::Working) && behind == 0;
         let backlog = self.intake.backlog();
-        JobProgress { caught_up, behind, backlog, ..self.progress.clone() }
+        let hearing = self.external.as_ref().map(ExternalGate::hearing);
+        JobProgress { caught_up, behind, backlog, hearing, ..self.progress.clone() }
     }
 }
 
@@ -624,6 +569,19 @@ impl Handler<GetProgress> for WorkerJob {
 
     fn handle(&mut self, _: GetProgress, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.current_progress())
+    }
+}
+
+impl Handler<AdmitWishes> for WorkerJob {
+    type Result = Result<JobWished, NotAdmitted>;
+
+    fn handle(&mut self, submitted: AdmitWishes, _: &mut Context<Self>) -> Self::Result {
+        let now = self.now();
+        let AdmitWishes { wishes, withdrawn } = submitted;
+        let gate = self.external.as_mut().ok_or(NotAdmitted::NotExternal)?;
+        let admitted = gate.admit(wishes, &withdrawn, now);
+        self.listen_for_program();
+        Ok(wished(&self.assembly, admitted?, withdrawn))
     }
 }
 

@@ -5,7 +5,7 @@ pub mod energy_accounting;
 pub mod limit_watch;
 pub mod self_consumption;
 pub mod steering;
-mod terms;
+pub(crate) mod terms;
 
 pub use energy_accounting::EnergyAccounting;
 pub use limit_watch::LimitWatch;
