@@ -12,6 +12,7 @@ use memcloud_domain::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::command_updates::{MoveCommand, Progress, RaiseOrder};
 use super::schema::{command, command_order, open_command};
 use super::sqlite_registry::WebConnection;
 use super::{CommandFilter, PageRequest, RegistryError, command_openness};
@@ -35,19 +36,6 @@ struct Row {
     hem_order: Option<i64>,
     acted_at: Option<i64>,
     state: String,
-    history: String,
-}
-
-/// What changes of a command in its life.
-#[derive(AsChangeset)]
-#[diesel(table_name = command, treat_none_as_null = true)]
-struct Progress {
-    expires: i64,
-    lease_ms: Option<i64>,
-    ordered: Option<String>,
-    hem_order: Option<i64>,
-    acted_at: Option<i64>,
-    state: &'static str,
     history: String,
 }
 
@@ -196,8 +184,8 @@ fn update(
     record: &CommandRecord,
     progress: &Progress,
 ) -> Result<bool, RegistryError> {
-    let row = command::table.find(record.id.as_str());
-    Ok(diesel::update(row).set(progress).execute(connection)? > 0)
+    let id = record.id.as_str();
+    Ok(MoveCommand { id, progress }.execute(connection)? > 0)
 }
 
 fn raise_order(
@@ -205,11 +193,12 @@ fn raise_order(
     hem: &HemId,
     order: i64,
 ) -> Result<(), RegistryError> {
-    let kept = (command_order::hem_id.eq(hem.as_str()), command_order::highest.eq(order));
-    let is_new = diesel::insert_or_ignore_into(command_order::table).values(kept);
-    let lower = command_order::table.find(hem.as_str()).filter(command_order::highest.lt(order));
-    if diesel::update(lower).set(command_order::highest.eq(order)).execute(connection)? == 0 {
-        is_new.execute(connection)?;
+    let hem = hem.as_str();
+    if (RaiseOrder { hem, order }).execute(connection)? == 0 {
+        // It is not there, or as high.
+        diesel::insert_or_ignore_into(command_order::table)
+            .values((command_order::hem_id.eq(hem), command_order::highest.eq(order)))
+            .execute(connection)?;
     }
     Ok(())
 }

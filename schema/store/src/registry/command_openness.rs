@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use memcloud_domain::{CommandRecord, CommandState, Timestamp};
 
 use super::RegistryError;
+use super::command_updates::{LoseForce, MoveOpenCommand, TakeForce};
 use super::schema::{command_in_force, open_command};
 use super::sqlite_registry::WebConnection;
 
@@ -76,22 +77,18 @@ pub(super) fn write(
         diesel::delete(open_command::table.find((microgrid, id))).execute(connection)?;
         return Ok(());
     };
-    let until = open_command::until.eq(until.as_millis());
+    let until = until.as_millis();
     let waits_until = openness.waits_until.map_or(0, Timestamp::as_millis);
-    let waits_until = open_command::waits_until.eq(waits_until);
     let is_known = record.history.len() > 1
-        && diesel::update(open_command::table.find((microgrid, id)))
-            .set((until, waits_until))
-            .execute(connection)?
-            > 0;
+        && MoveOpenCommand { microgrid, id, until, waits_until }.execute(connection)? > 0;
     if !is_known {
         // Where it is there already it says the same.
         diesel::insert_or_ignore_into(open_command::table)
             .values((
                 open_command::microgrid_id.eq(microgrid),
                 open_command::id.eq(id),
-                until,
-                waits_until,
+                open_command::until.eq(until),
+                open_command::waits_until.eq(waits_until),
             ))
             .execute(connection)?;
     }
@@ -107,32 +104,31 @@ fn takes_force(
 ) -> Result<bool, RegistryError> {
     let order = i64::try_from(order).unwrap_or(i64::MAX);
     let node = record.node.map_or(-1, |node| i32::from(node.0));
-    let place = command_in_force::table.find((record.hem.as_str(), node, record.as_sent().name()));
-    let command = command_in_force::command_id.eq(record.id.as_str());
-    let hem_order = command_in_force::hem_order.eq(order);
-    let before: Option<(String, i64)> = place
+    let (hem, kind, command) = (record.hem.as_str(), record.as_sent().name(), record.id.as_str());
+    let before: Option<(String, i64)> = command_in_force::table
+        .find((hem, node, kind))
         .select((command_in_force::command_id, command_in_force::hem_order))
         .first(connection)
         .optional()?;
     match before {
         None => {
-            let place = (
-                command_in_force::hem_id.eq(record.hem.as_str()),
-                command_in_force::node.eq(node),
-                command_in_force::kind.eq(record.as_sent().name()),
-            );
             diesel::insert_into(command_in_force::table)
-                .values((place, command, hem_order))
+                .values((
+                    command_in_force::hem_id.eq(hem),
+                    command_in_force::node.eq(node),
+                    command_in_force::kind.eq(kind),
+                    command_in_force::command_id.eq(command),
+                    command_in_force::hem_order.eq(order),
+                ))
                 .execute(connection)?;
             Ok(true)
         }
-        Some((id, _)) if id == record.id.as_str() => Ok(true),
+        Some((id, _)) if id == command => Ok(true),
         Some((_, earlier)) if earlier > order => Ok(false),
         Some((id, _)) => {
-            diesel::update(place).set((command, hem_order)).execute(connection)?;
-            diesel::update(open_command::table.find((record.microgrid.as_str(), &id)))
-                .set(open_command::until.eq(open_command::waits_until))
-                .execute(connection)?;
+            TakeForce { hem, node, kind, command, order }.execute(connection)?;
+            let microgrid = record.microgrid.as_str();
+            LoseForce { microgrid, id: &id }.execute(connection)?;
             Ok(true)
         }
     }

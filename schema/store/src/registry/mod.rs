@@ -9,6 +9,7 @@ pub mod api_token;
 mod command;
 mod command_openness;
 pub mod command_store;
+mod command_updates;
 pub mod enrolment_token;
 pub mod error;
 pub mod hem;
