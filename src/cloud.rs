@@ -28,7 +28,8 @@ pub use self::data_folder::Addresses;
 use self::data_folder::DataFolder;
 use self::health::{historian_health, registrar_health};
 use self::parts::{
-    hem_config, operator, start_historian, start_maintenance, start_registrar, start_status,
+    hem_config, operator, start_commands, start_historian, start_maintenance, start_registrar,
+    start_status,
 };
 use self::readings_feed::ReadingsFeed;
 use self::stores::{keys_for, open_registry, open_telemetry, set_time_zones};
@@ -106,6 +107,8 @@ impl Cloud {
         let metrics = Arc::new(HistorianMetrics::default());
         let historian = start_historian(scope, configuration, &store, &metrics, publisher.port());
         start_maintenance(scope, configuration, &store, &metrics);
+        let (commands, command_ports, command_metrics) =
+            start_commands(scope, configuration, &registry)?;
         let zones = ZoneKeeper::start(scope, historian.port());
         followers.microgrid_changed(zones.port());
 
@@ -118,11 +121,20 @@ impl Cloud {
         );
         ReadingsFeed::start(scope, "status-feed", &bus, status.port());
         followers.hem_changed(status.port()).hem_removed(status.port());
+        ReadingsFeed::start(scope, "commands-feed", &bus, commands.port());
+        followers.hem_changed(commands.port()).hem_removed(commands.port());
 
-        let cmo = ChiefMicrogridOperator::start(
-            scope,
-            operator(configuration, &bus, &registrar, &historian, &publisher, apps.clone()),
+        let operator = operator(
+            configuration,
+            &bus,
+            &registrar,
+            &historian,
+            &commands,
+            &publisher,
+            apps.clone(),
         );
+        let dispatch_counts = Arc::clone(&operator.counts);
+        let cmo = ChiefMicrogridOperator::start(scope, operator);
         followers
             .microgrid_changed(cmo.port())
             .microgrid_removed(cmo.port())
@@ -130,6 +142,12 @@ impl Cloud {
             .hem_removed(cmo.port())
             .job_changed(cmo.port())
             .job_removed(cmo.port());
+        command_ports
+            .dispatch(cmo.port())
+            .entries(historian.port())
+            .roster(registrar.port())
+            .changed(cmo.port())
+            .changed(publisher.port());
 
         let arbiters: Vec<Arbiter> =
             (0..configuration.hem.workers).map(|_| Arbiter::new()).collect();
@@ -143,8 +161,8 @@ impl Cloud {
                 store_entries: historian.port(),
                 close_session: historian.port(),
                 store_health: StoreHealth::new(move || kept_up.keeps_up(clock.instant())),
-                connected: vec![publisher.port(), status.port()],
-                disconnected: vec![publisher.port(), status.port()],
+                connected: vec![commands.port(), publisher.port(), status.port()],
+                disconnected: vec![commands.port(), publisher.port(), status.port()],
                 heard: vec![publisher.port(), status.port()],
                 latest: vec![publisher.port(), status.port()],
             },
@@ -156,6 +174,8 @@ impl Cloud {
         collected.register(Box::new(CloudCollector::new(
             hem.metrics(),
             Arc::clone(&metrics),
+            command_metrics,
+            dispatch_counts,
             bus.clone(),
         )))?;
         #[cfg(target_os = "linux")]

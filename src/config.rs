@@ -171,7 +171,7 @@ section!(Commands {
     #[serde(deserialize_with = "span")]
     pub lease: Duration,
     pub open_per_hem: usize,
-    pub fleet_watts_per_minute: u64,
+    pub fleet_watts_per_minute: u32,
 });
 section!(Retention {
     #[serde(deserialize_with = "span")]

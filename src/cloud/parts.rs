@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use memcloud_bus::{CloudBus, Publisher};
 use memcloud_cmo::{OperatorAssembly, OperatorLimits, OperatorPorts};
+use memcloud_commands::{
+    CommandIds, CommandMetrics, CommandParts, CommandPorts, CommandProcessor, CommandsConfig,
+};
 use memcloud_hem::{HemConfig, TlsFiles};
 use memcloud_historian::{
     Historian, HistorianConfig, HistorianMetrics, Maintenance, MaintenanceConfig,
@@ -78,6 +82,33 @@ pub(super) fn start_maintenance(
     });
 }
 
+/// The ledger of commands. It keeps its own copy of the ports that are added to it later.
+pub(super) fn start_commands(
+    scope: &Scope,
+    configuration: &Configuration,
+    registry: &Arc<dyn Registry>,
+) -> anyhow::Result<(Child<CommandProcessor>, CommandPorts, Arc<CommandMetrics>)> {
+    let settings = &configuration.commands;
+    let (ports, metrics) = (CommandPorts::default(), Arc::new(CommandMetrics::default()));
+    let parts = CommandParts {
+        registry: Arc::clone(registry),
+        ports: ports.clone(),
+        ids: CommandIds::system().context("no random numbers for the ids of commands")?,
+        metrics: Arc::clone(&metrics),
+        config: CommandsConfig {
+            result_timeout: settings.result_timeout,
+            effect_window: settings.effect_window,
+            expires: settings.expires,
+            lease: settings.lease,
+            open_per_hem: settings.open_per_hem,
+            fleet_watts_per_minute: f64::from(settings.fleet_watts_per_minute),
+            retention: configuration.retention.commands,
+            ..CommandsConfig::default()
+        },
+    };
+    Ok((CommandProcessor::start(scope, parts), ports, metrics))
+}
+
 pub(super) fn start_status(
     scope: &Scope,
     configuration: &Configuration,
@@ -101,6 +132,7 @@ pub(super) fn operator(
     bus: &CloudBus,
     registrar: &Child<Registrar>,
     historian: &Child<Historian>,
+    commands: &Child<CommandProcessor>,
     publisher: &Child<Publisher>,
     apps: AppCatalogue,
 ) -> OperatorAssembly {
@@ -118,8 +150,8 @@ pub(super) fn operator(
                 jobs: registrar.port(),
                 roster: registrar.port(),
                 states: registrar.port(),
-                place: None,
-                open_commands: None,
+                place: Some(commands.port()),
+                open_commands: Some(commands.port()),
                 events: Some(historian.port()),
             },
             with_jobs: registrar.port(),
