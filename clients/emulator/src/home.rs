@@ -192,6 +192,11 @@ impl Home {
         }
     }
 
+    /// Lets the time up to a moment pass, so that what ends by then has ended.
+    pub fn live_through(&mut self, moment: Timestamp) {
+        self.advance(moment);
+    }
+
     /// Someone at home switches a node at a moment. That wins for two hours, and ends what was
     /// ordered of the node's power. The connection to the grid has no switch: it closes the
     /// balance; false for that, and for a node that does not exist.

@@ -1,5 +1,6 @@
 //! `memcloud-emulator`: a fleet of HEMs on the command line, and load for measuring a cloud.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,11 +9,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use memcloud_domain::Secret;
+use memcloud_domain::{HemId, Secret};
 use memcloud_emulator::bench::{self, BenchConfig, LoadOptions, Rate, Times};
 use memcloud_emulator::clock::system_clock;
 use memcloud_emulator::keyring::read_keys;
-use memcloud_emulator::{Backfill, Dataset, Fleet, FleetConfig};
+use memcloud_emulator::misbehaviour::split_home;
+use memcloud_emulator::{Backfill, Dataset, Fleet, FleetConfig, Misbehaviour};
 use memcloud_sdk::hem::trust;
 use serde::Serialize;
 
@@ -93,6 +95,17 @@ struct RunArgs {
     /// How many HEMs connect per second at the start.
     #[arg(long, value_name = "N", default_value_t = 200)]
     connects_per_second: u32,
+    /// How homes misbehave, by the seed: `deaf=0.1,lose-results=0.05` for all, `home-3:deaf=1` for one;
+    /// may be given again. Of each command: deaf (answered `done`, nothing is done), lose-results,
+    /// disconnect (hangs up before it answers, for 20 s). Of each reading: reset-counters, jump-clock,
+    /// frozen (a value stands still for 10 min), spikes. All are chances; drift=0.2 is how far the
+    /// battery misses its set-point.
+    #[arg(long, value_name = "[HEM:]WAY=N,…", verbatim_doc_comment)]
+    misbehave: Vec<String>,
+    /// Where each home records what it carried out, a JSON object a line: HEM.jsonl. It is on disk before
+    /// the command is answered.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -198,7 +211,11 @@ async fn run_fleet(args: RunArgs) -> anyhow::Result<()> {
     let keys = args.connect.keys.as_deref().map(read_keys).transpose()?.unwrap_or_default();
     let address = address(&args.connect);
     let tls = trust_of(&args.connect)?;
+    let (misbehaviour, misbehaviour_of) = misbehaviour(&args.misbehave)?;
     let config = FleetConfig {
+        misbehaviour,
+        misbehaviour_of,
+        record: args.record,
         homes: args.homes,
         seed: args.connect.seed,
         keys,
@@ -233,6 +250,31 @@ async fn run_fleet(args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How all homes misbehave, and how single ones do instead.
+fn misbehaviour(
+    options: &[String],
+) -> anyhow::Result<(Misbehaviour, BTreeMap<HemId, Misbehaviour>)> {
+    let mut all = Vec::new();
+    let mut single = BTreeMap::new();
+    for option in options {
+        let (home, ways) = split_home(option);
+        let read = Misbehaviour::parse(ways)
+            .map_err(|problem| anyhow::anyhow!("--misbehave {option}: {problem}"))?;
+        match home {
+            Some(home) => {
+                single.insert(
+                    HemId::new(home).map_err(|problem| anyhow::anyhow!("{problem}"))?,
+                    read,
+                );
+            }
+            None => all.push(ways),
+        }
+    }
+    let all = Misbehaviour::parse(&all.join(","))
+        .map_err(|problem| anyhow::anyhow!("--misbehave: {problem}"))?;
+    Ok((all, single))
+}
+
 fn say(fleet: &Fleet) {
     let progress = fleet.progress();
     let filling_in = progress
@@ -240,13 +282,14 @@ fn say(fleet: &Fleet) {
         .map(|(done, all)| format!(", filling in the past: {done} of {all}"))
         .unwrap_or_default();
     log::info!(
-        "{} of {} homes online; recorded {}, acknowledged {}, refused {}, waiting {}{filling_in}",
+        "{} of {} homes online; recorded {}, acknowledged {}, refused {}, waiting {}; carried out {} commands{filling_in}",
         progress.online,
         progress.homes,
         progress.recorded,
         progress.acknowledged,
         progress.refused,
         progress.held,
+        progress.carried_out,
     );
     if progress.online < progress.homes && !progress.disconnects.is_empty() {
         log::warn!("connections that ended, by code: {:?}", progress.disconnects);

@@ -4,29 +4,32 @@
 //! inside `memcloud demo`.
 
 mod emulated_hem;
+mod listener;
+mod scribe;
 mod state;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use memcloud_domain::{HemId, Secret};
 use memcloud_sdk::hem::{
-    CommandReply, Credential, HemClient, HemConfig, HemDriver, HemHandler, Keep, Notice,
-    SyncPolicy, TlsTransport,
+    Credential, HemClient, HemConfig, HemDriver, Keep, SyncPolicy, TlsTransport,
 };
-use memcloud_wire::{Command, Outcome};
 use rustls::ClientConfig;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::emulated_hem::EmulatedHem;
+use self::emulated_hem::{EmulatedHem, Parts};
+use self::listener::Listener;
+use self::scribe::Scribe;
+pub use self::scribe::record_path;
 use self::state::{HomeFile, home_path, queue_path};
 use crate::clock::Clock;
-use crate::nodes::declarations;
+use crate::misbehaviour::{Misbehaviour, Mischief};
 use crate::{Dataset, EmulatorError, Home, HomeProfile};
 
 /// How many homes answer energy apps at home.
@@ -78,6 +81,12 @@ pub struct FleetConfig {
     pub api_port: u16,
     /// How many HEMs connect per second at the start.
     pub connects_per_second: u32,
+    /// How the homes misbehave.
+    pub misbehaviour: Misbehaviour,
+    /// How single homes misbehave instead.
+    pub misbehaviour_of: BTreeMap<HemId, Misbehaviour>,
+    /// Where each home records the commands that it carried out, for an audit; see [`record_path`].
+    pub record: Option<PathBuf>,
 }
 
 impl FleetConfig {
@@ -98,6 +107,9 @@ impl FleetConfig {
             backfill: None,
             api_port: 0,
             connects_per_second: 200,
+            misbehaviour: Misbehaviour::default(),
+            misbehaviour_of: BTreeMap::new(),
+            record: None,
         }
     }
 }
@@ -119,6 +131,8 @@ pub struct FleetProgress {
     pub held: u64,
     /// Readings that a queue did not take.
     pub skipped: u64,
+    /// Commands carried out.
+    pub carried_out: u64,
     /// While the past is being filled in: how much of it is on disk, and how much there is.
     pub backfill: Option<(u64, u64)>,
     /// Connections that ended, by the fatal code that was said, or `lost`.
@@ -129,6 +143,7 @@ pub struct FleetProgress {
 #[derive(Debug, Default)]
 struct Tally {
     skipped: AtomicU64,
+    carried_out: AtomicU64,
     disconnects: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -139,37 +154,6 @@ impl Tally {
     }
 }
 
-/// What a HEM does with what it hears.
-struct Listener {
-    hem: HemId,
-    tally: Arc<Tally>,
-}
-
-impl HemHandler for Listener {
-    fn command(&self, command: &Command) -> CommandReply {
-        log::info!(hem = self.hem.as_str(), command = command.command.as_str();
-            "a command was refused, as this board carries out none yet");
-        CommandReply::Now(Outcome::Refused, Some("unsupported".to_owned()))
-    }
-
-    fn notice(&self, notice: Notice<'_>) {
-        match notice {
-            Notice::Disconnected { reason, code, .. } => {
-                let name = code.map_or("lost", |code| code.as_str());
-                let mut counted =
-                    self.tally.disconnects.lock().unwrap_or_else(PoisonError::into_inner);
-                *counted.entry(name.to_owned()).or_default() += 1;
-                log::debug!(hem = self.hem.as_str(), code = name; "disconnected: {reason}");
-            }
-            Notice::Refused(refused) => {
-                log::warn!(hem = self.hem.as_str(), seq = refused.seq.0;
-                    "a reading was refused: {}", refused.text);
-            }
-            _ => {}
-        }
-    }
-}
-
 /// A running fleet.
 pub struct Fleet {
     hems: Vec<Arc<EmulatedHem>>,
@@ -177,6 +161,7 @@ pub struct Fleet {
     stopped: watch::Sender<bool>,
     homes_at_work: JoinSet<()>,
     connections: JoinSet<()>,
+    scribe: Option<Scribe>,
 }
 
 impl Fleet {
@@ -187,6 +172,12 @@ impl Fleet {
     /// away: the HEMs try until it is there.
     pub async fn start(config: FleetConfig, clock: Clock) -> Result<Self, EmulatorError> {
         let ids = ids(&config)?;
+        if let Some(unknown) = config.misbehaviour_of.keys().find(|id| !ids.contains(id)) {
+            return Err(EmulatorError::Option(format!(
+                "there is no home {unknown} to misbehave; there are {} homes",
+                ids.len()
+            )));
+        }
         if let Some(folder) = &config.state {
             make_private_folder(folder)?;
         }
@@ -195,7 +186,15 @@ impl Fleet {
                 EmulatorError::Option(format!("cannot connect to {}: {error}", config.address))
             })?;
         let (stopped, _) = watch::channel(false);
+        let scribe = if config.state.is_some() || config.record.is_some() {
+            let (scribe, work) = Scribe::new(config.record.clone())?;
+            tokio::spawn(work);
+            Some(scribe)
+        } else {
+            None
+        };
         let mut fleet = Self {
+            scribe,
             hems: Vec::with_capacity(config.homes),
             tally: Arc::default(),
             stopped,
@@ -227,21 +226,7 @@ impl Fleet {
         };
         let file = config.state.as_deref().map(|folder| home_path(folder, &id));
         let kept = file.as_deref().map(HomeFile::read).transpose()?.flatten();
-        let keep = match &config.state {
-            Some(folder) => Keep::Disk { path: queue_path(folder, &id), sync: SyncPolicy::Lazy },
-            None => Keep::Memory,
-        };
-        let hem_config = HemConfig {
-            firmware: Some(concat!("memcloud-emulator ", env!("CARGO_PKG_VERSION")).to_owned()),
-            nodes: Some(declarations(&profile)),
-            keep,
-            ..HemConfig::new(id.clone(), credential)
-        };
-        let listener = Listener { hem: id.clone(), tally: self.tally.clone() };
-        let (client, driver) =
-            HemClient::new(hem_config, transport.clone(), listener).map_err(|error| {
-                EmulatorError::Client { hem: id.to_string(), problem: error.to_string() }
-            })?;
+        let misbehaviour = config.misbehaviour_of.get(&id).copied().unwrap_or(config.misbehaviour);
         let last_reading = kept.as_ref().and_then(|kept| kept.last_reading);
         let home = match kept {
             Some(kept) => Home::resume(profile, kept.home),
@@ -250,16 +235,38 @@ impl Fleet {
                 Home::new(profile, clock().minus(back))
             }
         };
-        let hem = EmulatedHem::new(
+        let home = home.with_battery_drift(misbehaviour.drift);
+        let keep = match &config.state {
+            Some(folder) => Keep::Disk { path: queue_path(folder, &id), sync: SyncPolicy::Lazy },
+            None => Keep::Memory,
+        };
+        let hem_config = HemConfig {
+            firmware: Some(concat!("memcloud-emulator ", env!("CARGO_PKG_VERSION")).to_owned()),
+            nodes: Some(home.declarations()),
+            keep,
+            ..HemConfig::new(id.clone(), credential)
+        };
+        let its_home = Arc::new(OnceLock::new());
+        let listener =
+            Listener { id: id.clone(), tally: self.tally.clone(), hem: its_home.clone() };
+        let (client, driver) =
+            HemClient::new(hem_config, transport.clone(), listener).map_err(|error| {
+                EmulatorError::Client { hem: id.to_string(), problem: error.to_string() }
+            })?;
+        let hem = Arc::new(EmulatedHem::new(Parts {
             id,
             client,
             home,
             last_reading,
             file,
-            clock.clone(),
-            self.tally.clone(),
-        );
-        Ok((Arc::new(hem), driver))
+            clock: clock.clone(),
+            tally: self.tally.clone(),
+            scribe: self.scribe.clone(),
+            mischief: Mischief::new(misbehaviour, config.seed, index),
+        }));
+        // Nobody else sets it.
+        let _ = its_home.set(Arc::downgrade(&hem));
+        Ok((hem, driver))
     }
 
     async fn set_to_work(
@@ -300,6 +307,7 @@ impl Fleet {
         let mut progress = FleetProgress {
             homes: self.hems.len(),
             skipped: self.tally.skipped.load(Ordering::Relaxed),
+            carried_out: self.tally.carried_out.load(Ordering::Relaxed),
             disconnects: disconnects.clone(),
             ..FleetProgress::default()
         };

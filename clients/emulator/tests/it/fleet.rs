@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 use crate::stand_in_cloud::{StandInCloud, Stored, TOKEN};
 
-fn config(cloud: &StandInCloud, state: Option<&Path>) -> FleetConfig {
+pub(crate) fn config(cloud: &StandInCloud, state: Option<&Path>) -> FleetConfig {
     FleetConfig {
         homes: 3,
         enrol: Some(Secret::new(TOKEN)),
@@ -26,7 +26,7 @@ fn config(cloud: &StandInCloud, state: Option<&Path>) -> FleetConfig {
     }
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(10)).await;

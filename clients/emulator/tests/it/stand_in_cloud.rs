@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use memcloud_domain::{HemId, MicrogridId, NodeReading, Secret, Seq, Timestamp};
 use memcloud_wire::{
-    Ack, CloudError, CloudFrame, ErrorCode, Event, Greeting, HemFrame, SampleTime, Welcome,
+    Ack, CloudError, CloudFrame, Command, CommandResult, ErrorCode, Event, Greeting, HemFrame,
+    SampleTime, Welcome,
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 /// The one token that it takes.
@@ -26,6 +28,10 @@ pub(crate) struct Stored {
     pub(crate) enrolments: usize,
     pub(crate) welcomes: usize,
     pub(crate) nodes: usize,
+    /// What was sent to it, and is sent again after a welcome while it is unanswered.
+    pub(crate) commands: Vec<Command>,
+    pub(crate) results: Vec<CommandResult>,
+    outbox: Option<mpsc::UnboundedSender<Command>>,
 }
 
 type Shelf = Arc<Mutex<BTreeMap<HemId, Stored>>>;
@@ -61,6 +67,15 @@ impl StandInCloud {
 
     pub(crate) fn stored(&self, hem: &str) -> Stored {
         self.shelf.lock().unwrap().get(&HemId::new(hem).unwrap()).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn send(&self, hem: &str, command: Command) {
+        let mut shelf = self.shelf.lock().unwrap();
+        let stored = shelf.entry(HemId::new(hem).unwrap()).or_default();
+        stored.commands.push(command.clone());
+        if let Some(outbox) = &stored.outbox {
+            let _ = outbox.send(command);
+        }
     }
 }
 
@@ -100,12 +115,19 @@ async fn converse(
         stream.write_all(&out).await?;
         return stream.shutdown().await;
     }
+    let (outbox, mut orders) = mpsc::unbounded_channel();
     let mark = {
         let mut shelf = shelf.lock().unwrap();
         let stored = shelf.entry(hem.clone()).or_default();
         stored.enrolments += usize::from(!known);
         stored.welcomes += 1;
         stored.nodes = greeting.nodes.unwrap().map_or(0, |nodes| nodes.len());
+        for command in &stored.commands {
+            if stored.results.iter().all(|result| result.command != command.command) {
+                let _ = outbox.send(command.clone());
+            }
+        }
+        stored.outbox = Some(outbox);
         stored.mark
     };
     let welcome = Welcome {
@@ -121,10 +143,18 @@ async fn converse(
     };
     CloudFrame::Welcome(welcome).encode(&mut out);
     stream.write_all(&out).await?;
+    line.clear();
     loop {
-        line.clear();
         out.clear();
-        if stream.read_until(b'\n', &mut line).await? == 0 {
+        let read = tokio::select! {
+            read = stream.read_until(b'\n', &mut line) => read?,
+            Some(command) = orders.recv() => {
+                CloudFrame::Command(command).encode(&mut out);
+                stream.write_all(&out).await?;
+                continue;
+            }
+        };
+        if read == 0 {
             return Ok(());
         }
         match HemFrame::decode(line.trim_ascii_end(), 500).unwrap() {
@@ -135,6 +165,7 @@ async fn converse(
                 }
             }
         }
+        line.clear();
         stream.write_all(&out).await?;
     }
 }
@@ -151,6 +182,10 @@ fn store(shelf: &Shelf, hem: &HemId, frame: HemFrame) -> Option<Seq> {
             stored.mark = event.seq;
             stored.events.push(event);
             Vec::new()
+        }
+        HemFrame::Result(result) => {
+            stored.results.push(result);
+            return None;
         }
         _ => return None,
     };
