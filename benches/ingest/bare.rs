@@ -32,6 +32,7 @@ const COMMIT_TARGET: usize = 1_000;
 const COMMIT_ENTRIES: usize = 5_000;
 const COMMIT_DELAY: Duration = Duration::from_millis(20);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 const BREATH: Duration = Duration::from_millis(2);
 /// What one read takes at most, as in the cloud.
 const READ_SIZE: usize = 32 << 10;
@@ -68,13 +69,19 @@ pub(crate) fn serve(folder: &Path, keys: &Path, chunk_readings: usize) -> anyhow
 fn keep_up(store: &SqliteTelemetry) -> anyhow::Result<()> {
     let clock = Clock::system();
     let first = Instant::now() + UPKEEP_EVERY;
-    let mut duties = [(UpkeepTask::RollUp, first), (UpkeepTask::Seal, first)];
+    let mut duties = [
+        (UpkeepTask::RollUp, first, UPKEEP_EVERY),
+        (UpkeepTask::Seal, first, UPKEEP_EVERY),
+        (UpkeepTask::Checkpoint, first, CHECKPOINT_EVERY),
+    ];
     loop {
-        duties.sort_by_key(|(_, due)| *due);
-        let [(task, due), _] = &mut duties;
+        duties.sort_by_key(|(_, due, _)| *due);
+        let [(task, due, every), ..] = &mut duties;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let began = Instant::now();
         let step = store.upkeep(*task, Timestamp(clock.unix_ms()))?;
-        *due = Instant::now() + if step.more { BREATH } else { UPKEEP_EVERY };
+        // Readings always wait here: half of the time is for them.
+        *due = Instant::now() + if step.more { BREATH + began.elapsed() } else { *every };
     }
 }
 

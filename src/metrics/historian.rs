@@ -59,6 +59,7 @@ pub(super) fn collect(metrics: &HistorianMetrics, families: &mut Families) {
         ("readings-sealed", &metrics.sealed),
         ("rows-deleted", &metrics.deleted),
         ("steps-failed", &metrics.failed_upkeep),
+        ("hems-damaged", &metrics.damaged),
     ] {
         families.counter(
             "memcloud_historian_upkeep_total",

@@ -23,7 +23,10 @@ pub struct MaintenanceConfig {
     pub seal_every: Duration,
     /// How often old data is looked for.
     pub retain_every: Duration,
-    /// The pause between two steps where there is more to do at once: commits go between.
+    /// How often the store's log is carried over.
+    pub checkpoint_every: Duration,
+    /// The pause between two steps where there is more to do at once: commits go between. While
+    /// entries wait for theirs, the pause is as much longer as the step took.
     pub breath: Duration,
     /// The pause after a step that failed.
     pub retry_after: Duration,
@@ -37,6 +40,7 @@ impl Default for MaintenanceConfig {
             roll_up_every: Duration::from_secs(2),
             seal_every: Duration::from_secs(1),
             retain_every: Duration::from_secs(600),
+            checkpoint_every: Duration::from_millis(500),
             breath: Duration::from_millis(2),
             retry_after: Duration::from_secs(5),
             retention: Retention::default(),
@@ -70,6 +74,7 @@ impl Schedule {
                 duty(UpkeepTask::RollUp, config.roll_up_every),
                 duty(UpkeepTask::Seal, config.seal_every),
                 duty(UpkeepTask::Retain(config.retention), config.retain_every),
+                duty(UpkeepTask::Checkpoint, config.checkpoint_every),
             ],
             breath: config.breath,
             retry_after: config.retry_after,
@@ -82,9 +87,15 @@ impl Schedule {
         Some((first.task, first.due.saturating_duration_since(now)))
     }
 
-    /// Sets when a task is due again.
-    fn finished(&mut self, task: UpkeepTask, step: Option<Upkeep>, now: Instant) {
-        let (breath, retry_after) = (self.breath, self.retry_after);
+    /// Sets when a task is due again; `yielding`, after so long at the earliest.
+    fn finished(
+        &mut self,
+        task: UpkeepTask,
+        step: Option<Upkeep>,
+        yielding: Duration,
+        now: Instant,
+    ) {
+        let (breath, retry_after) = (self.breath + yielding, self.retry_after);
         let Some(duty) = self.duties.iter_mut().find(|duty| duty.task == task) else { return };
         match step {
             Some(step) => {
@@ -135,6 +146,7 @@ impl Maintenance {
     fn step(&self, task: UpkeepTask, context: &mut Context<Self>) {
         let (scope, store) = (self.scope.clone(), Arc::clone(&self.store));
         let now = Timestamp(self.scope.clock().unix_ms());
+        let began = self.scope.clock().instant();
         let work = async move { scope.offload(move || store.upkeep(task, now)).await };
         let done = wrap_future::<_, Self>(work).map(move |result, maintenance, context| {
             let step = match result {
@@ -142,22 +154,26 @@ impl Maintenance {
                 Ok(Err(problem)) => Err(problem.to_string()),
                 Err(problem) => Err(problem.to_string()),
             };
-            maintenance.finished(task, step);
+            maintenance.finished(task, step, began);
             maintenance.arm(context);
         });
         context.spawn(done);
     }
 
-    fn finished(&mut self, task: UpkeepTask, step: Result<Upkeep, String>) {
+    fn finished(&mut self, task: UpkeepTask, step: Result<Upkeep, String>, began: Instant) {
         let was_failing = self.schedule.is_failing(task);
         match &step {
             Ok(step) => {
                 let counter = match task {
-                    UpkeepTask::RollUp => &self.metrics.rolled_up,
-                    UpkeepTask::Seal => &self.metrics.sealed,
-                    UpkeepTask::Retain(_) => &self.metrics.deleted,
+                    UpkeepTask::RollUp => Some(&self.metrics.rolled_up),
+                    UpkeepTask::Seal => Some(&self.metrics.sealed),
+                    UpkeepTask::Retain(_) => Some(&self.metrics.deleted),
+                    UpkeepTask::Checkpoint => None,
                 };
-                counter.add(step.done);
+                if let Some(counter) = counter {
+                    counter.add(step.done);
+                }
+                self.metrics.damaged.add(step.damaged);
                 if was_failing {
                     info!(task = name(task); "upkeep of the iot store works again");
                 }
@@ -170,7 +186,13 @@ impl Maintenance {
                 }
             }
         }
-        self.schedule.finished(task, step.ok(), self.scope.clock().instant());
+        let now = self.scope.clock().instant();
+        // Half of the time is for what waits to be acknowledged.
+        let yielding = match self.metrics.waiting.get() {
+            0 => Duration::ZERO,
+            _ => now.saturating_duration_since(began),
+        };
+        self.schedule.finished(task, step.ok(), yielding, now);
     }
 }
 
@@ -197,5 +219,6 @@ fn name(task: UpkeepTask) -> &'static str {
         UpkeepTask::RollUp => "roll_up",
         UpkeepTask::Seal => "seal",
         UpkeepTask::Retain(_) => "retain",
+        UpkeepTask::Checkpoint => "checkpoint",
     }
 }

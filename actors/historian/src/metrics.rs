@@ -143,6 +143,8 @@ pub struct HistorianMetrics {
     pub deleted: Count,
     /// Steps of upkeep that failed.
     pub failed_upkeep: Count,
+    /// HEMs that a step left out, as something stored of them is damaged; each time it was tried.
+    pub damaged: Count,
     /// When the commit began that is not through yet, its retries included.
     commit_began: Mutex<Option<Instant>>,
 }
@@ -190,6 +192,7 @@ impl Default for HistorianMetrics {
             sealed: Count::default(),
             deleted: Count::default(),
             failed_upkeep: Count::default(),
+            damaged: Count::default(),
             commit_began: Mutex::new(None),
         }
     }

@@ -447,6 +447,7 @@ fn maintenance_rolls_up_seals_and_outlives_a_store_that_is_away() {
                 roll_up_every: Duration::from_secs(600),
                 seal_every: Duration::from_secs(600),
                 retain_every: Duration::from_secs(3_600),
+                checkpoint_every: Duration::from_secs(3_600),
                 retention: Retention { raw: 3 * day, minute: 3 * day },
                 ..MaintenanceConfig::default()
             };

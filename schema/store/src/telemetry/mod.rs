@@ -121,6 +121,9 @@ pub struct Upkeep {
     pub done: usize,
     /// Whether there is more to do at once.
     pub more: bool,
+    /// HEMs that were left out because something stored of them is damaged. That is logged, and they
+    /// are tried again later.
+    pub damaged: usize,
 }
 
 /// How long what is kept.
@@ -148,6 +151,9 @@ pub enum UpkeepTask {
     Seal,
     /// Delete what is older than it is kept for.
     Retain(Retention),
+    /// Carry over what lies in a log into the store itself, where it has one, so that a commit need
+    /// not. Counts no work.
+    Checkpoint,
 }
 
 /// How much there is, for `/metrics`.

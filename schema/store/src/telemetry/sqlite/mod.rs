@@ -7,6 +7,7 @@
 mod commit;
 mod dirty_cache;
 mod known_hems;
+mod left_out;
 mod pages;
 mod raw;
 mod retain;
@@ -37,11 +38,16 @@ use crate::StoreError;
 use crate::sqlite::{Access, Location, connect, open};
 use dirty_cache::DirtyCache;
 use known_hems::KnownHems;
+use left_out::LeftOut;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/telemetry");
 const IOT_STORE: &str = "iot store";
 /// So long a connection waits for another process to let go of the file.
 const BUSY: Duration = Duration::from_secs(2);
+
+/// Beyond so many pages of its log a commit carries over what the upkeep has left: the bound of the
+/// log where upkeep does not keep up, or is not done.
+const LONGEST_LOG: u32 = 6_000;
 
 /// How the adapter works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +78,10 @@ pub struct SqliteTelemetry {
     dirty_cache: Mutex<DirtyCache>,
     /// Changed under the writer's lock alone.
     known_hems: Mutex<KnownHems>,
+    not_rolled_up: Mutex<LeftOut>,
+    not_sealed: Mutex<LeftOut>,
+    /// Carries the log over; opened when it is first used.
+    checkpointer: Mutex<Option<SqliteConnection>>,
     /// Counts successful commits: what was touched up to one is in every later snapshot.
     commits: AtomicU64,
     /// Up to which HEM retention has looked in its present round.
@@ -136,6 +146,9 @@ impl SqliteTelemetry {
             reader_free: Condvar::new(),
             dirty_cache: Mutex::new(DirtyCache::default()),
             known_hems: Mutex::new(KnownHems::default()),
+            not_rolled_up: Mutex::new(LeftOut::default()),
+            not_sealed: Mutex::new(LeftOut::default()),
+            checkpointer: Mutex::new(None),
             commits: AtomicU64::new(0),
             retained_through: AtomicI64::new(0),
         })
@@ -154,7 +167,7 @@ impl SqliteTelemetry {
         options: &SqliteOptions,
     ) -> Result<(), StoreError> {
         let pragmas = format!(
-            "PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = 2000;
+            "PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = {LONGEST_LOG};
              PRAGMA journal_size_limit = 67108864;",
             options.writer_cache_kib
         );
@@ -254,6 +267,21 @@ impl SqliteTelemetry {
         }
         drop(place);
         result.map_err(name_it)
+    }
+
+    /// Carries over what lies in the log, beside commits: none of them waits for it, and where it ends
+    /// between two, the log begins anew.
+    fn checkpoint(&self) -> Result<Upkeep, StoreError> {
+        if self.location != Location::Memory {
+            let mut place = lock(&self.checkpointer);
+            let mut connection = match place.take() {
+                Some(connection) => connection,
+                None => connect(IOT_STORE, &self.location, Access::ReadWrite, BUSY)?,
+            };
+            connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").map_err(StoreError::from)?;
+            *place = Some(connection);
+        }
+        Ok(Upkeep::default())
     }
 
     fn hem_no(connection: &mut SqliteConnection, hem: &HemId) -> Result<Option<i64>, StoreError> {
@@ -394,8 +422,9 @@ impl TelemetryStore for SqliteTelemetry {
     fn upkeep(&self, task: UpkeepTask, now: Timestamp) -> Result<Upkeep, StoreError> {
         match task {
             UpkeepTask::RollUp => self.roll_up(now),
-            UpkeepTask::Seal => self.seal(),
+            UpkeepTask::Seal => self.seal(now),
             UpkeepTask::Retain(retention) => self.retain(retention, now),
+            UpkeepTask::Checkpoint => self.checkpoint(),
         }
     }
 

@@ -65,7 +65,7 @@ impl SqliteTelemetry {
             })?;
             let Some(expired) = next else {
                 self.retained(0);
-                return Ok(Upkeep { done: 0, more: false });
+                return Ok(Upkeep::default());
             };
             if expired.count() > 0 {
                 self.write(|connection| {
@@ -75,13 +75,13 @@ impl SqliteTelemetry {
                 })?;
                 // The same HEM again: it may have more.
                 self.retained(expired.hem_no - 1);
-                return Ok(Upkeep { done: expired.count(), more: true });
+                return Ok(Upkeep { done: expired.count(), more: true, damaged: 0 });
             }
             after = expired.hem_no;
             looked_at += 1;
         }
         self.retained(after);
-        Ok(Upkeep { done: 0, more: true })
+        Ok(Upkeep { more: true, ..Upkeep::default() })
     }
 }
 

@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use memcloud_domain::{Reading, Timestamp};
 
 use super::dirty_cache::Touch;
+use super::left_out::is_damage;
 use super::raw::{self, End, Window};
 use super::{SqliteTelemetry, damaged, lock, to_sql};
 use crate::StoreError;
@@ -54,17 +55,31 @@ pub(super) struct Made {
     seen_through: i64,
 }
 
+/// What was due of a level.
+pub(super) struct Due {
+    pub(super) made: Vec<Made>,
+    /// HEMs of whom something is damaged.
+    damaged: Vec<(i64, StoreError)>,
+    more: bool,
+}
+
 impl SqliteTelemetry {
     /// Makes what is dirty and due, at most so many buckets of each level.
     pub(super) fn roll_up(&self, now: Timestamp) -> Result<Upkeep, StoreError> {
-        let mut step = Upkeep { done: 0, more: self.move_days_to_their_zone()? };
+        let mut step = Upkeep { more: self.move_days_to_their_zone()?, ..Upkeep::default() };
         for level in Level::ALL {
             let commit = self.commits.load(Ordering::Acquire);
-            let (made, more) = self.read(|connection| self.make(connection, level, commit, now))?;
-            step.done += made.len();
-            step.more |= more;
-            if !made.is_empty() {
-                self.write_lazily(|connection| self.replace(connection, &made, commit, now))?;
+            let left_out = lock(&self.not_rolled_up).now(now);
+            let due =
+                self.read(|connection| self.make(connection, level, commit, &left_out, now))?;
+            step.done += due.made.len();
+            step.more |= due.more;
+            step.damaged += due.damaged.len();
+            for (hem_no, error) in &due.damaged {
+                self.leave_out(&self.not_rolled_up, *hem_no, error, now)?;
+            }
+            if !due.made.is_empty() {
+                self.write_lazily(|connection| self.replace(connection, &due.made, commit, now))?;
             }
         }
         Ok(step)
@@ -75,11 +90,13 @@ impl SqliteTelemetry {
         connection: &mut SqliteConnection,
         level: Level,
         commit: u64,
+        left_out: &[i64],
         now: Timestamp,
-    ) -> Result<(Vec<Made>, bool), StoreError> {
+    ) -> Result<Due, StoreError> {
         let due: Vec<(i64, i64, i64)> = dirty::table
             .filter(dirty::level.eq(level.number()))
             .filter(dirty::due.le(now.0))
+            .filter(dirty::hem_no.ne_all(left_out))
             .order((dirty::hem_no.asc(), dirty::bucket.asc()))
             .limit(BUCKETS_PER_STEP)
             .select((dirty::hem_no, dirty::bucket, dirty::from_seq))
@@ -89,40 +106,57 @@ impl SqliteTelemetry {
         for (hem_no, bucket, from_seq) in due {
             by_hem.entry(hem_no).or_default().push((bucket, from_seq));
         }
-        let mut made = Vec::new();
+        let mut due = Due { made: Vec::new(), damaged: Vec::new(), more };
         for (hem_no, buckets) in by_hem {
-            let (zone, mark) = zone_and_mark(connection, hem_no)?;
-            for part in buckets.chunks(MINUTES_OF_A_HEM) {
-                let rows = match level {
-                    Level::Minute => {
-                        let wanted = part
-                            .iter()
-                            .map(|(minute, from_seq)| {
-                                let touch = lock(&self.dirty_cache).touch_of((hem_no, *minute));
-                                let to_seq = match touch {
-                                    Some(Touch { commit: last, last_seq }) if last <= commit => {
-                                        last_seq
-                                    }
-                                    _ => mark,
-                                };
-                                Wanted { minute: *minute, from_seq: *from_seq, to_seq }
-                            })
-                            .collect::<Vec<Wanted>>();
-                        encoded_minutes(connection, hem_no, &wanted)?
-                    }
-                    _ => combined_rows(connection, hem_no, level, part, zone)?,
-                };
-                made.extend(part.iter().map(|(bucket, _)| Made {
-                    hem_no,
-                    level,
-                    bucket: *bucket,
-                    zone,
-                    row: rows.get(bucket).cloned(),
-                    seen_through: mark,
-                }));
+            match self.make_of_hem(connection, hem_no, level, commit, &buckets) {
+                Ok(made) => due.made.extend(made),
+                Err(error) if is_damage(&error) => due.damaged.push((hem_no, error)),
+                Err(error) => return Err(error),
             }
         }
-        Ok((made, more))
+        Ok(due)
+    }
+
+    fn make_of_hem(
+        &self,
+        connection: &mut SqliteConnection,
+        hem_no: i64,
+        level: Level,
+        commit: u64,
+        buckets: &[(i64, i64)],
+    ) -> Result<Vec<Made>, StoreError> {
+        let (zone, mark) = zone_and_mark(connection, hem_no)?;
+        let mut made = Vec::with_capacity(buckets.len());
+        for part in buckets.chunks(MINUTES_OF_A_HEM) {
+            let mut rows = match level {
+                Level::Minute => {
+                    let wanted: Vec<Wanted> = part
+                        .iter()
+                        .map(|(minute, from_seq)| {
+                            let touch = lock(&self.dirty_cache).touch_of((hem_no, *minute));
+                            let to_seq = match touch {
+                                Some(Touch { commit: last, last_seq }) if last <= commit => {
+                                    last_seq
+                                }
+                                _ => mark,
+                            };
+                            Wanted { minute: *minute, from_seq: *from_seq, to_seq }
+                        })
+                        .collect();
+                    encoded_minutes(connection, hem_no, &wanted)?
+                }
+                _ => combined_rows(connection, hem_no, level, part, zone)?,
+            };
+            made.extend(part.iter().map(|(bucket, _)| Made {
+                hem_no,
+                level,
+                bucket: *bucket,
+                zone,
+                row: rows.remove(bucket),
+                seen_through: mark,
+            }));
+        }
+        Ok(made)
     }
 
     pub(super) fn replace(

@@ -2,8 +2,9 @@
 //! only the exchange of runs for the chunk holds the writer.
 
 use diesel::prelude::*;
-use memcloud_domain::Reading;
+use memcloud_domain::{Reading, Timestamp};
 
+use super::left_out::is_damage;
 use super::raw;
 use super::{SqliteTelemetry, lock, to_sql};
 use crate::StoreError;
@@ -27,12 +28,14 @@ struct Sealed {
 impl SqliteTelemetry {
     /// Seals a chunk each of the HEMs with the most hot readings. Runs are not cut: a chunk holds about
     /// as many readings as it should.
-    pub(super) fn seal(&self) -> Result<Upkeep, StoreError> {
+    pub(super) fn seal(&self, now: Timestamp) -> Result<Upkeep, StoreError> {
         let wanted = self.options.chunk_readings.clamp(1, chunk::MAX_READINGS);
         let full = i64::try_from(wanted + self.options.keep_hot).unwrap_or(i64::MAX);
+        let left_out = lock(&self.not_sealed).now(now);
         let candidates = self.read(|connection| {
             let hem_nos = marks::table
                 .filter(marks::hot.ge(full))
+                .filter(marks::hem_no.ne_all(&left_out))
                 .select(marks::hem_no)
                 .order(marks::hot.desc())
                 .limit(HEMS_PER_STEP + 1)
@@ -40,17 +43,27 @@ impl SqliteTelemetry {
             Ok(hem_nos)
         })?;
         let per_step = usize::try_from(HEMS_PER_STEP).unwrap_or(1);
-        let mut step = Upkeep { done: 0, more: candidates.len() > per_step };
+        let mut step = Upkeep { more: candidates.len() > per_step, ..Upkeep::default() };
         for hem_no in candidates.into_iter().take(per_step) {
-            let (oldest, runs) =
-                self.read(|connection| raw::oldest_runs(connection, hem_no, wanted))?;
-            let Some(sealed) = encode(hem_no, &oldest, runs)? else { continue };
+            let made = self
+                .read(|connection| raw::oldest_runs(connection, hem_no, wanted))
+                .and_then(|(oldest, runs)| encode(hem_no, &oldest, runs));
+            let sealed = match made {
+                Ok(Some(sealed)) => sealed,
+                Ok(None) => continue,
+                Err(error) if is_damage(&error) => {
+                    self.leave_out(&self.not_sealed, hem_no, &error, now)?;
+                    step.damaged += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             self.write_lazily(|connection| {
                 exchange(connection, &sealed)?;
                 lock(&self.known_hems).forget(hem_no);
                 Ok(())
             })?;
-            step.done += oldest.len();
+            step.done += usize::try_from(sealed.readings).unwrap_or(0);
             // It may have another chunk's worth.
             step.more = true;
         }

@@ -16,6 +16,7 @@ use crate::telemetry::buckets::{HOUR, Level, MINUTE, Plan, QUARTER};
 use crate::telemetry::rollup::Bucket;
 use crate::telemetry::{Retention, series};
 
+mod damage;
 mod runs;
 
 /// 2026-03-02T00:00:00Z.
@@ -378,12 +379,12 @@ fn a_minute_that_is_touched_while_it_is_rolled_up_is_rolled_up_again() {
     house.open("h");
     house.commit("h", 1, vec![reading(1, T0, 10.0, None)]);
     let (now, seen) = (Timestamp(T0 + HOUR), house.store.commits.load(Ordering::Acquire));
-    let (made, _) = house
+    let due = house
         .store
-        .read(|connection| house.store.make(connection, Level::Minute, seen, now))
+        .read(|connection| house.store.make(connection, Level::Minute, seen, &[], now))
         .unwrap();
     house.commit("h", 1, vec![reading(2, T0 + 1_000, 30.0, None)]);
-    house.store.write(|connection| house.store.replace(connection, &made, seen, now)).unwrap();
+    house.store.write(|connection| house.store.replace(connection, &due.made, seen, now)).unwrap();
     let watts = |house: &House| house.series(Quantity::Watts, T0, T0 + HOUR, 60, Tz::UTC);
     assert_eq!(watts(&house).points[0].mean, 20.0);
     house.roll_up();
