@@ -161,6 +161,7 @@ impl Cloud {
                 store_entries: historian.port(),
                 close_session: historian.port(),
                 store_health: StoreHealth::new(move || kept_up.keeps_up(clock.instant())),
+                answered: commands.port(),
                 connected: vec![commands.port(), publisher.port(), status.port()],
                 disconnected: vec![commands.port(), publisher.port(), status.port()],
                 heard: vec![publisher.port(), status.port()],
@@ -169,6 +170,7 @@ impl Cloud {
             arbiters.iter().map(Arbiter::handle).collect::<Vec<ArbiterHandle>>(),
         )?;
         followers.cut_hem(hem.cut_hem());
+        command_ports.send(hem.send_commands());
 
         let collected = prometheus::Registry::new();
         collected.register(Box::new(CloudCollector::new(

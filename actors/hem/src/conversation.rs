@@ -10,9 +10,9 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
-use memcloud_domain::messages::{Durability, OpenSession, StoreEntries};
+use memcloud_domain::messages::{Durability, OpenSession, OutgoingCommand, StoreEntries};
 use memcloud_domain::{HemId, Seq};
-use memcloud_supervision::{Port, TellError};
+use memcloud_supervision::TellError;
 use memcloud_wire::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep};
 use crate::presence::{ClaimedHem, Presence};
 use crate::session::{Effect, Event, Session, Wish};
 use crate::shared::Shared;
-use crate::socket_table::{ClaimHem, StandDown};
+use crate::socket_table::{ClaimHem, SocketPorts};
 use crate::tls::certified_hem;
 
 /// What one read takes at most. It is shared by all sockets of a thread: an idle one has no buffer.
@@ -47,7 +47,7 @@ type News = (Durability, watch::Receiver<Durability>);
 pub(crate) struct Conversation {
     shared: Arc<Shared>,
     connection: u64,
-    own_port: Port<StandDown>,
+    own_ports: SocketPorts,
     stream: TlsStream<TcpStream>,
     session: Session,
     /// The one thing that it waits for: an answer before the welcome, later room at the historian.
@@ -72,7 +72,7 @@ impl Conversation {
         mut stream: TlsStream<TcpStream>,
         shared: Arc<Shared>,
         connection: u64,
-        own_port: Port<StandDown>,
+        own_ports: SocketPorts,
     ) -> Self {
         let (_, tls) = stream.get_mut();
         tls.set_buffer_limit(Some(TLS_BUFFER));
@@ -84,7 +84,7 @@ impl Conversation {
         Self {
             shared,
             connection,
-            own_port,
+            own_ports,
             stream,
             session,
             pending: None,
@@ -111,6 +111,12 @@ impl Conversation {
         for effect in self.session.accept(event, self.shared.moment()) {
             self.perform(effect);
         }
+    }
+
+    /// Says commands to the HEM. `false`: it is not online here, or not any more.
+    pub(crate) fn order(&mut self, commands: Vec<OutgoingCommand>) -> bool {
+        self.feed(Event::Ordered(commands));
+        self.session.takes_orders()
     }
 
     /// Goes on as far as it can. `Ready`: it is over.
@@ -299,7 +305,7 @@ impl Conversation {
                     hem: hem.clone(),
                     connection,
                     authenticated_at: self.asked_at,
-                    socket: self.own_port.clone(),
+                    socket: self.own_ports.clone(),
                 };
                 self.claim = Some(ClaimedHem { shared: Arc::clone(&shared), hem, connection });
                 self.pending = Some(Box::pin(async move {
@@ -331,6 +337,7 @@ impl Conversation {
             }
             Effect::HandOver(entries) => self.hand_over(entries),
             Effect::Heard(heard) => shared.tell_all(&shared.ports.heard, &heard),
+            Effect::Answered(answered) => shared.pass_answer(answered),
             Effect::Latest(latest) => shared.tell_all(&shared.ports.latest, &latest),
             Effect::Offline(reason) => {
                 // What waits for room is not handed over any more.

@@ -13,7 +13,8 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use actix_service::{Service, ServiceFactory};
 use actix_tls::accept::TlsError;
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
-use memcloud_supervision::{Observe, Port, Scope, supervised};
+use memcloud_domain::messages::NotConnected;
+use memcloud_supervision::{Observe, Scope, supervised};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -21,7 +22,7 @@ use crate::admission::Place;
 use crate::conversation::Conversation;
 use crate::session::Event;
 use crate::shared::Shared;
-use crate::socket_table::StandDown;
+use crate::socket_table::{PassOrders, SocketPorts, StandDown};
 
 /// One connection of a HEM.
 pub struct HemSocket {
@@ -32,7 +33,7 @@ pub struct HemSocket {
     stage: Stage,
     closing: Option<Pin<Box<dyn Future<Output = ()>>>>,
     waker: Option<Waker>,
-    own_port: Option<Port<StandDown>>,
+    own_ports: Option<SocketPorts>,
     /// Given back when the socket is gone.
     _place: Option<Place>,
 }
@@ -66,7 +67,7 @@ impl HemSocket {
             stage,
             closing: None,
             waker: None,
-            own_port: None,
+            own_ports: None,
             _place: place,
         }
     }
@@ -100,10 +101,10 @@ impl HemSocket {
                     let Poll::Ready(stream) = handshake.as_mut().poll(task) else {
                         return Poll::Pending;
                     };
-                    self.stage = match (stream, &self.own_port) {
-                        (Some(stream), Some(own_port)) => {
-                            let (shared, port) = (Arc::clone(&self.shared), own_port.clone());
-                            let talk = Conversation::new(stream, shared, self.connection, port);
+                    self.stage = match (stream, &self.own_ports) {
+                        (Some(stream), Some(own_ports)) => {
+                            let (shared, ports) = (Arc::clone(&self.shared), own_ports.clone());
+                            let talk = Conversation::new(stream, shared, self.connection, ports);
                             Stage::Talking(Box::new(talk))
                         }
                         _ => Stage::Over,
@@ -119,7 +120,10 @@ impl Actor for HemSocket {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.own_port = Some(self.scope.port(context.address()));
+        self.own_ports = Some(SocketPorts {
+            stand_down: self.scope.port(context.address()),
+            orders: self.scope.port(context.address()),
+        });
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
         if let Stage::Arrived(stream) = stage {
             let handshake = shake_hands(Arc::clone(&self.shared), stream, self.peer);
@@ -165,6 +169,19 @@ impl Handler<StandDown> for HemSocket {
             conversation.feed(Event::StoodDown(stand_down.0));
         }
         self.wake();
+    }
+}
+
+impl Handler<PassOrders> for HemSocket {
+    type Result = Result<(), NotConnected>;
+
+    fn handle(&mut self, orders: PassOrders, _: &mut Context<Self>) -> Self::Result {
+        let is_said = match &mut self.stage {
+            Stage::Talking(conversation) => conversation.order(orders.0),
+            Stage::Arrived(_) | Stage::ShakingHands(_) | Stage::Over => false,
+        };
+        self.wake();
+        if is_said { Ok(()) } else { Err(NotConnected) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The IoT unit: accepts HEMs over TLS, finds out who they are, and takes what they send to the
 //! historian. One actor per socket, a thin shell over a pure session; a table of who is connected,
 //! in which a later connection wins. What the store does with a reading is not its business: it
-//! learns through a watch how far readings are durable, and acknowledges that.
+//! learns through a watch how far readings are durable, and acknowledges that. Nor what a command is
+//! for: it passes commands to the HEM that is connected, and its answers back.
 
 mod admission;
 mod config;

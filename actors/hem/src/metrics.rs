@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memcloud_domain::RefusalCode;
+use memcloud_domain::{CommandOutcome, RefusalCode};
 use memcloud_wire::ErrorCode;
 
 /// A number that only grows.
@@ -212,6 +212,24 @@ hem_metrics! {
         Counter bytes_in = "memcloud_hem_bytes_total" ["direction" = "in"];
         /// Plain bytes sent within TLS.
         Counter bytes_out = "memcloud_hem_bytes_total" ["direction" = "out"];
+        /// Commands sent; one that is sent again counts again.
+        Counter commands_sent = "memcloud_hem_commands_sent_total";
+        /// Commands that were for a HEM without a welcomed connection here.
+        Counter commands_unsent = "memcloud_hem_commands_unsent_total";
+        /// Answers to commands, by outcome.
+        Counter results_done = "memcloud_hem_results_total" ["outcome" = "done"];
+        /// Answers to commands, by outcome.
+        Counter results_refused = "memcloud_hem_results_total" ["outcome" = "refused"];
+        /// Answers to commands, by outcome.
+        Counter results_failed = "memcloud_hem_results_total" ["outcome" = "failed"];
+        /// Answers to commands, by outcome.
+        Counter results_superseded = "memcloud_hem_results_total" ["outcome" = "superseded"];
+        /// Answers to commands, by outcome.
+        Counter results_interrupted = "memcloud_hem_results_total" ["outcome" = "interrupted"];
+        /// Answers to commands that the command processor had no room for: it will ask again.
+        Counter results_lost = "memcloud_hem_results_lost_total";
+        /// Answers to commands that wait for room at the command processor.
+        Gauge results_waiting = "memcloud_hem_results_waiting";
         /// Facts that a listener had no room for.
         Counter facts_lost = "memcloud_hem_facts_lost_total";
     }
@@ -232,6 +250,17 @@ impl HemMetrics {
             ErrorCode::Replaced => &self.error_replaced,
             ErrorCode::ShuttingDown => &self.error_shutting_down,
             _ => return,
+        };
+        counter.increment();
+    }
+
+    pub(crate) fn count_result(&self, outcome: CommandOutcome) {
+        let counter = match outcome {
+            CommandOutcome::Done => &self.results_done,
+            CommandOutcome::Refused => &self.results_refused,
+            CommandOutcome::Failed => &self.results_failed,
+            CommandOutcome::Superseded => &self.results_superseded,
+            CommandOutcome::Interrupted => &self.results_interrupted,
         };
         counter.increment();
     }

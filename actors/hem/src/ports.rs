@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use memcloud_domain::messages::{
-    AuthenticateHem, CloseSession, HemConnected, HemDisconnected, HemHeard, LatestSeen,
-    OpenSession, StoreEntries,
+    AuthenticateHem, CloseSession, CommandAnswered, HemConnected, HemDisconnected, HemHeard,
+    LatestSeen, OpenSession, StoreEntries,
 };
 use memcloud_supervision::Port;
 
@@ -52,6 +52,8 @@ pub struct HemPorts {
     pub close_session: Port<CloseSession>,
     /// Whether the store takes commits.
     pub store_health: StoreHealth,
+    /// The command processor: a HEM has answered a command.
+    pub answered: Port<CommandAnswered>,
     /// Who hears that a HEM was welcomed.
     pub connected: Vec<Port<HemConnected>>,
     /// Who hears that a connection is over.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_tls::accept::rustls_0_23::Acceptor;
 use arc_swap::ArcSwap;
 use memcloud_domain::Timestamp;
+use memcloud_domain::messages::CommandAnswered;
 use memcloud_supervision::{Clock, Port, TellError};
 use tokio::sync::{Semaphore, watch};
 
@@ -108,6 +109,26 @@ impl Shared {
         500 + ((spread.min(u64::from(u32::MAX)) * fraction) >> 32)
     }
 
+    /// Passes a HEM's answer on. While the command processor has no room, a bounded number of answers
+    /// wait off to the side; what is lost is asked for again.
+    pub(crate) fn pass_answer(&self, answered: CommandAnswered) {
+        let Err(TellError::Full(answered)) = self.ports.answered.tell(answered) else { return };
+        let metrics = Arc::clone(self.metrics());
+        let runtime = tokio::runtime::Handle::try_current();
+        let (Ok(runtime), true) = (runtime, metrics.results_waiting.get() < MAX_WAITING_RESULTS)
+        else {
+            return metrics.results_lost.increment();
+        };
+        metrics.results_waiting.add(1);
+        let port = self.ports.answered.clone();
+        runtime.spawn(async move {
+            if port.ask(answered, PATIENCE).await.is_err() {
+                metrics.results_lost.increment();
+            }
+            metrics.results_waiting.subtract(1);
+        });
+    }
+
     /// Tells everyone who has room; who has not misses it.
     pub(crate) fn tell_all<M>(&self, ports: &[Port<M>], message: &M)
     where
@@ -140,5 +161,7 @@ impl Shared {
 
 /// Between two strangers in the log.
 const STRANGER_LOG_MS: i64 = 200;
+/// So many answers to commands wait for room at most.
+const MAX_WAITING_RESULTS: u64 = 10_000;
 /// How long a fact that matters waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use memcloud_domain::HemId;
-use memcloud_domain::messages::CutHem;
+use memcloud_domain::messages::{CutHem, NotConnected, OutgoingCommand, SendCommands};
 use memcloud_supervision::{Observe, Port, Scope, supervised};
 use tokio::time::Instant;
 
@@ -15,6 +15,8 @@ use crate::session::{Claimed, StandDownReason};
 /// How long a socket may take to stand down before the next one goes on without it: its commits are
 /// fenced off by their epoch anyway.
 const STAND_DOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a socket may take to take commands; it is busy for less, or it is gone.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often sockets that ended without a word are swept out.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// A cut is remembered for so long, for sockets that were authenticated before it and claim after it.
@@ -31,7 +33,14 @@ pub(crate) struct ClaimHem {
     pub(crate) connection: u64,
     /// When the registrar was asked: a key that was revoked since is not good.
     pub(crate) authenticated_at: Instant,
-    pub(crate) socket: Port<StandDown>,
+    pub(crate) socket: SocketPorts,
+}
+
+/// Where the `SocketTable` reaches a socket.
+#[derive(Debug, Clone)]
+pub(crate) struct SocketPorts {
+    pub(crate) stand_down: Port<StandDown>,
+    pub(crate) orders: Port<PassOrders>,
 }
 
 /// A `HemSocket` tells the `SocketTable` that it is over. May be lost: the table sweeps.
@@ -47,6 +56,12 @@ pub(crate) struct ReleaseHem {
 #[rtype(result = "()")]
 pub(crate) struct StandDown(pub(crate) StandDownReason);
 
+/// The `SocketTable` passes commands to a `HemSocket`. Answered once they are among what the HEM is sent
+/// next; before its welcome it is `NotConnected`.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), NotConnected>")]
+pub(crate) struct PassOrders(pub(crate) Vec<OutgoingCommand>);
+
 /// Asks the `SocketTable` for the HEMs that have a socket here, by id.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Vec<HemId>")]
@@ -59,7 +74,7 @@ pub struct ListConnectedHems {
 
 struct Socket {
     connection: u64,
-    port: Port<StandDown>,
+    ports: SocketPorts,
 }
 
 /// The table of connected HEMs.
@@ -76,7 +91,7 @@ impl SocketTable {
     }
 
     fn sweep(&mut self) {
-        self.sockets.retain(|_, socket| socket.port.recipient().connected());
+        self.sockets.retain(|_, socket| socket.ports.stand_down.recipient().connected());
         let now = self.scope.clock().instant();
         self.cuts.retain(|_, at| now < *at + CUT_MEMORY);
     }
@@ -106,7 +121,7 @@ impl Handler<ClaimHem> for SocketTable {
         if self.cuts.get(&hem).is_some_and(|cut| *cut >= authenticated_at) {
             return Box::pin(async { Claimed::Cut });
         }
-        let earlier = self.sockets.insert(hem, Socket { connection, port: socket });
+        let earlier = self.sockets.insert(hem, Socket { connection, ports: socket });
         if earlier.is_some() {
             self.replaced += 1;
         }
@@ -114,7 +129,7 @@ impl Handler<ClaimHem> for SocketTable {
             if let Some(earlier) = earlier {
                 let stand_down = StandDown(StandDownReason::Replaced);
                 // One that does not answer is gone, or fenced off by the epoch of the next.
-                let _ = earlier.port.ask(stand_down, STAND_DOWN_TIMEOUT).await;
+                let _ = earlier.ports.stand_down.ask(stand_down, STAND_DOWN_TIMEOUT).await;
             }
             Claimed::Granted
         })
@@ -144,8 +159,21 @@ impl Handler<CutHem> for SocketTable {
         Box::pin(async move {
             if let Some(socket) = socket {
                 let stand_down = StandDown(StandDownReason::Cut);
-                let _ = socket.port.ask(stand_down, STAND_DOWN_TIMEOUT).await;
+                let _ = socket.ports.stand_down.ask(stand_down, STAND_DOWN_TIMEOUT).await;
             }
+        })
+    }
+}
+
+impl Handler<SendCommands> for SocketTable {
+    type Result = ResponseFuture<Result<(), NotConnected>>;
+
+    fn handle(&mut self, send: SendCommands, _: &mut Context<Self>) -> Self::Result {
+        let orders = self.sockets.get(&send.hem).map(|socket| socket.ports.orders.clone());
+        Box::pin(async move {
+            let orders = orders.ok_or(NotConnected)?;
+            let passed = orders.ask(PassOrders(send.commands), ORDER_TIMEOUT).await;
+            passed.unwrap_or(Err(NotConnected))
         })
     }
 }
@@ -185,6 +213,13 @@ mod tests {
 
     supervised!(Chair);
 
+    impl Handler<PassOrders> for Chair {
+        type Result = Result<(), NotConnected>;
+        fn handle(&mut self, _: PassOrders, _: &mut Context<Self>) -> Self::Result {
+            Ok(())
+        }
+    }
+
     impl Handler<StandDown> for Chair {
         type Result = ();
         fn handle(&mut self, stand_down: StandDown, context: &mut Context<Self>) {
@@ -205,22 +240,22 @@ mod tests {
             Self { scope, table, hem: HemId::new("home-1").unwrap() }
         }
 
-        fn chair(&self) -> (Port<StandDown>, Arc<Mutex<Vec<StandDownReason>>>) {
+        fn chair(&self) -> (SocketPorts, Arc<Mutex<Vec<StandDownReason>>>) {
             let told: Arc<Mutex<Vec<StandDownReason>>> = Arc::default();
             let spec = ChildSpec::new("chair").policy(RestartPolicy::temporary());
             let own = Arc::clone(&told);
             let chair = self.scope.supervise(spec, move |_| Chair { told: Arc::clone(&own) });
-            (chair.port(), told)
+            (SocketPorts { stand_down: chair.port(), orders: chair.port() }, told)
         }
 
-        async fn claim(&self, connection: u64, socket: &Port<StandDown>) -> Claimed {
+        async fn claim(&self, connection: u64, socket: &SocketPorts) -> Claimed {
             self.claim_as_of(connection, socket, self.scope.clock().instant()).await
         }
 
         async fn claim_as_of(
             &self,
             connection: u64,
-            socket: &Port<StandDown>,
+            socket: &SocketPorts,
             authenticated_at: Instant,
         ) -> Claimed {
             let (hem, socket) = (self.hem.clone(), socket.clone());
@@ -274,9 +309,25 @@ mod tests {
             let (socket, _) = hall.chair();
             hall.claim(1, &socket).await;
             // It is gone, and its release was lost.
-            socket.ask(StandDown(StandDownReason::Cut), PATIENCE).await.unwrap();
+            socket.stand_down.ask(StandDown(StandDownReason::Cut), PATIENCE).await.unwrap();
             hall.scope.clock().sleep(SWEEP_INTERVAL * 2).await;
             assert_eq!(hall.connected().await, 0);
+        });
+    }
+
+    #[test]
+    fn commands_reach_the_one_socket_that_a_hem_has() {
+        Universe::run(0, |scope| async {
+            let hall = Hall::new(scope);
+            let send = SendCommands { hem: hall.hem.clone(), commands: Vec::new() };
+            let ask = || hall.table.ask(send.clone(), PATIENCE);
+            assert_eq!(ask().await.unwrap(), Err(NotConnected));
+            let (socket, _) = hall.chair();
+            hall.claim(1, &socket).await;
+            assert_eq!(ask().await.unwrap(), Ok(()));
+            // It is gone, and its release was lost.
+            socket.stand_down.ask(StandDown(StandDownReason::Cut), PATIENCE).await.unwrap();
+            assert_eq!(ask().await.unwrap(), Err(NotConnected));
         });
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use actix_rt::ArbiterHandle;
-use memcloud_domain::messages::CutHem;
+use memcloud_domain::messages::{CutHem, SendCommands};
 use memcloud_supervision::{Child, ChildSpec, Port, Scope};
 use tokio::net::TcpSocket;
 
@@ -89,6 +89,12 @@ impl HemUnit {
     /// Where the `Registrar` says that a HEM's socket is to be cut.
     #[must_use]
     pub fn cut_hem(&self) -> Port<CutHem> {
+        self.table.port()
+    }
+
+    /// Where the `CommandProcessor` hands over what goes to a HEM.
+    #[must_use]
+    pub fn send_commands(&self) -> Port<SendCommands> {
         self.table.port()
     }
 

@@ -4,13 +4,13 @@
 use memcloud_domain::messages::{LatestSeen, StoreEntries};
 use memcloud_domain::{Entry, NodeReading, Refusal, RefusalCode, Seq, Timestamp};
 use memcloud_wire::{
-    CloudError, CloudFrame, ErrorCode, Event, FrameFault, HemFrame, Latest, MAX_BAD_FRAMES,
-    Refused, Sample, Taken, Unstorable, check_time,
+    CloudError, CloudFrame, CommandResult, ErrorCode, Event, FrameFault, HemFrame, Latest,
+    MAX_BAD_FRAMES, Refused, Sample, Taken, Unstorable, check_time,
 };
 
 use super::live::{Ending, Live};
 use super::rules::DRAIN_TIMEOUT;
-use super::{Effect, Moment, Phase, Rules, Session};
+use super::{Effect, Moment, Phase, Rules, Session, orders};
 
 /// Room is made beforehand for so many entries at most: after a burst, the next read may be small.
 const MOST_EXPECTED: usize = 64;
@@ -124,8 +124,10 @@ impl Intake<'_> {
                 metrics.frames_latest.increment();
                 return self.latest(latest);
             }
-            // Commands are answered here one day; until then there is nothing to match it with.
-            HemFrame::Result(_) => metrics.frames_result.increment(),
+            HemFrame::Result(result) => {
+                metrics.frames_result.increment();
+                return self.result(result);
+            }
             HemFrame::Ping => {
                 metrics.frames_ping.increment();
                 CloudFrame::Pong.encode(self.output);
@@ -205,6 +207,17 @@ impl Intake<'_> {
             nodes: latest.nodes,
         }));
         Ok(())
+    }
+
+    fn result(&mut self, result: CommandResult) -> Result<(), Fatal> {
+        match orders::answer(self.live, result, self.now.wall) {
+            Ok(answered) => {
+                self.rules.metrics.count_result(answered.outcome);
+                self.effects.push(Effect::Answered(answered));
+                Ok(())
+            }
+            Err(text) => self.bad_frame(text),
+        }
     }
 
     /// Takes a number. `false`: it is stale, and that was said.

@@ -5,6 +5,7 @@
 mod flow;
 mod intake;
 mod live;
+mod orders;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,8 @@ mod welcoming;
 use std::sync::Arc;
 
 use memcloud_domain::messages::{
-    AuthenticateHem, AuthenticatedHem, AuthenticationError, Durability, HemConnected, HemHeard,
-    LatestSeen, SessionOpened, StoreEntries, Unavailable,
+    AuthenticateHem, AuthenticatedHem, AuthenticationError, CommandAnswered, Durability,
+    HemConnected, HemHeard, LatestSeen, OutgoingCommand, SessionOpened, StoreEntries, Unavailable,
 };
 use memcloud_domain::{HemId, MicrogridId};
 use memcloud_wire::{CloudError, CloudFrame, ErrorCode, Greeting, LineDecoder, MAX_HELLO};
@@ -56,6 +57,8 @@ pub(crate) enum Event<'a> {
     Durable(Durability),
     /// The historian has forgotten this session.
     DurabilityLost,
+    /// These commands are for the HEM.
+    Ordered(Vec<OutgoingCommand>),
     /// Another socket takes over, or the HEM is to be cut off.
     StoodDown(StandDownReason),
     /// The cloud stops in good order.
@@ -100,6 +103,8 @@ pub(crate) enum Effect {
     Heard(HemHeard),
     /// Tell who cares.
     Latest(LatestSeen),
+    /// Tell the command processor.
+    Answered(CommandAnswered),
     /// The HEM is offline, for this reason.
     Offline(&'static str),
 }
@@ -188,6 +193,7 @@ impl Session {
             }
             Event::HandOverFailed | Event::DurabilityLost => self.historian_lost(now, &mut effects),
             Event::Durable(durability) => self.durable(durability, now, &mut effects),
+            Event::Ordered(commands) => self.order(&commands, now, &mut effects),
             Event::StoodDown(reason) => self.stand_down(reason, now, &mut effects),
             Event::ShuttingDown => self.shut_down(now, &mut effects),
         }

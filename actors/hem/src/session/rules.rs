@@ -30,6 +30,8 @@ pub(crate) struct Moment {
 pub(super) const OUTPUT_LIMIT: usize = 64 << 10;
 /// Beyond so much unread output an acknowledgement waits, and later ones take its place.
 pub(super) const ACK_OUTPUT_LIMIT: usize = 8 << 10;
+/// So much output may wait with a command at its end; a HEM that has that much to read does not read.
+pub(super) const COMMAND_OUTPUT_LIMIT: usize = 256 << 10;
 /// How much of an unfinished hello is borne while the process is over its buffer limit.
 pub(super) const HELLO_SHARE: usize = 16 << 10;
 /// A read that brings so much may have left more behind: the next one does not wait.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 use memcloud_domain::messages::{
-    AuthenticateHem, AuthenticatedHem, AuthenticationError, CloseSession, Durability, HemConnected,
-    HemCredential, HemDisconnected, HemHeard, LatestSeen, OpenSession, SessionOpened, StoreEntries,
-    Unavailable,
+    AuthenticateHem, AuthenticatedHem, AuthenticationError, CloseSession, CommandAnswered,
+    Durability, HemConnected, HemCredential, HemDisconnected, HemHeard, LatestSeen, OpenSession,
+    SessionOpened, StoreEntries, Unavailable,
 };
 use memcloud_domain::{Entry, Epoch, MicrogridId, Seq};
 use memcloud_hem::{HemConfig, HemMetrics, HemPorts, HemUnit, StoreHealth, TlsFiles};
@@ -40,6 +40,7 @@ pub(crate) struct Books {
     pub(crate) connected: Vec<HemConnected>,
     pub(crate) disconnected: Vec<HemDisconnected>,
     pub(crate) latest: Vec<LatestSeen>,
+    pub(crate) answered: Vec<CommandAnswered>,
     pub(crate) closed_sessions: usize,
     /// While set, the historian commits nothing and handles nothing.
     pub(crate) is_stalled: bool,
@@ -157,6 +158,13 @@ impl Handler<LatestSeen> for Neighbours {
     }
 }
 
+impl Handler<CommandAnswered> for Neighbours {
+    type Result = ();
+    fn handle(&mut self, answered: CommandAnswered, _: &mut Context<Self>) {
+        lock(&self.books).answered.push(answered);
+    }
+}
+
 /// The historian crashes: it forgets every session.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
@@ -254,6 +262,7 @@ impl House {
             open_session: Port::from(addr.clone().recipient()),
             store_entries: Port::from(addr.clone().recipient()),
             close_session: Port::from(addr.clone().recipient()),
+            answered: Port::from(addr.clone().recipient()),
             store_health: StoreHealth::new(move || !lock(&health).is_stalled),
             connected: vec![Port::from(addr.clone().recipient())],
             disconnected: vec![Port::from(addr.clone().recipient())],

@@ -8,3 +8,5 @@ mod flow;
 mod house;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+mod orders;

@@ -4,6 +4,7 @@ mod errors;
 mod flow;
 mod life;
 mod numbers;
+mod orders;
 mod properties;
 mod script;
 mod welcome;
