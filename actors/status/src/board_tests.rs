@@ -530,3 +530,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_value_that_stands_still_is_flagged_until_it_moves_and_a_spike_for_an_hour() {
+    let mut board = board();
+    let moving = |second: u32| f64::from(second % 7) * 10.0;
+    let home =
+        |second: u32, pv: f64| vec![watts(0, 1_000.0), watts(1, pv), watts(2, moving(second))];
+    for second in 1..1_900_u32 {
+        let (seq, moment) = (u64::from(second), at(i64::from(second)));
+        let entry = reading(seq, moment, moment, home(second, -900.0 - moving(second)));
+        store(&mut board, seq - 1, vec![entry], moment);
+    }
+    let flags = |board: &mut Board, second: i64| status(board, at(second)).flags.clone();
+    assert!(flags(&mut board, 1_900).contains(&QualityFlag::Frozen), "the grid shows 1,000 W");
+    let entry = reading(1_900, at(1_900), at(1_900), vec![watts(0, 990.0), watts(2, 900_000.0)]);
+    store(&mut board, 1_899, vec![entry], at(1_900));
+    assert!(!flags(&mut board, 1_900).contains(&QualityFlag::Frozen), "it moves again");
+    assert!(!flags(&mut board, 1_900).contains(&QualityFlag::Spike), "it is not over yet");
+    let entry = reading(1_901, at(1_901), at(1_901), vec![watts(2, 50.0)]);
+    store(&mut board, 1_900, vec![entry], at(1_901));
+    assert!(flags(&mut board, 1_902).contains(&QualityFlag::Spike));
+    assert!(!flags(&mut board, 1_902 + 3_600).contains(&QualityFlag::Spike));
+}

@@ -15,6 +15,7 @@ use memcloud_domain::{
 };
 
 use crate::StatusSettings;
+use crate::plausibility::Plausibility;
 use crate::totals::PowerSum;
 
 /// No usual interval makes silence of less than this a gap.
@@ -50,6 +51,7 @@ struct NodeRecord {
     /// The counters of the reading with the highest number.
     wh_in: Option<WattHours>,
     wh_out: Option<WattHours>,
+    plausibility: Plausibility,
 }
 
 /// What a change of status is told at once for.
@@ -85,6 +87,8 @@ pub(crate) struct HemRecord {
     /// The last reading by number: its connection and time.
     previous: Option<(Epoch, Timestamp)>,
     usual_interval_ms: Option<f64>,
+    /// Readings, in their order, in which something moved.
+    movements: u32,
     shown: Option<Arc<HemStatus>>,
     // The board's notes on what it told others.
     pub(crate) told: Option<(Timestamp, Standing)>,
@@ -113,6 +117,7 @@ impl HemRecord {
             missing_at_socket: 0,
             previous: None,
             usual_interval_ms: None,
+            movements: 0,
             shown: None,
             told: None,
             untold: false,
@@ -282,6 +287,7 @@ impl HemRecord {
             nodes.iter().map(|node| (node.node, Arc::new(node.clone()))).collect();
         for node in &mut self.nodes {
             node.declaration = declared.get(&node.latest.node).cloned();
+            node.plausibility.declared(node.declaration.as_deref());
         }
         self.declared = Some(declared);
         // The next reading says whether this still holds.
@@ -330,10 +336,21 @@ impl HemRecord {
         self.missing_before + self.missing_in_batches.max(self.missing_at_socket)
     }
 
-    /// A reading came in the order of its number: counters, and the time since the one before.
+    /// A reading came in the order of its number: counters, values that cannot be true, and the time
+    /// since the one before.
     fn follow(&mut self, reading: &Reading, now: Timestamp) {
+        let taken = reading.taken();
+        let movements = self.movements;
+        let (mut any_moved, mut any_spike, mut is_thawed) = (false, false, false);
+        let mut any_frozen = false;
         for values in &reading.nodes {
-            let node = self.node(values.node, reading.ts.min(reading.received));
+            let node = self.node(values.node, taken);
+            let was_frozen = node.plausibility.is_frozen();
+            let sight = node.plausibility.follow(&node.latest, values, taken, movements);
+            any_moved |= sight.moved;
+            any_spike |= sight.spike;
+            any_frozen |= node.plausibility.is_frozen();
+            is_thawed |= was_frozen && !node.plausibility.is_frozen();
             let went_back = |before: Option<WattHours>, after: Option<WattHours>| matches!((before, after), (Some(before), Some(after)) if before - after > COUNTER_ROUNDING);
             let reset =
                 went_back(node.wh_in, values.wh_in) || went_back(node.wh_out, values.wh_out);
@@ -342,6 +359,15 @@ impl HemRecord {
             if reset {
                 self.raise(QualityFlag::CounterReset, now);
             }
+        }
+        self.movements = movements.wrapping_add(u32::from(any_moved));
+        if any_spike {
+            self.raise(QualityFlag::Spike, now);
+        }
+        if any_frozen {
+            self.raise(QualityFlag::Frozen, now);
+        } else if is_thawed && self.nodes.iter().all(|node| !node.plausibility.is_frozen()) {
+            self.flags.remove(&QualityFlag::Frozen);
         }
         if let Some((epoch, before)) = self.previous
             && epoch == self.epoch
@@ -424,6 +450,7 @@ impl HemRecord {
             let made = NodeRecord {
                 latest: NodeReading::empty(node),
                 ts,
+                plausibility: Plausibility::new(declaration.as_deref()),
                 declaration,
                 power_in_sample: 0,
                 wh_in: None,

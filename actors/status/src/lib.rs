@@ -7,6 +7,7 @@ mod board;
 mod board_tests;
 mod hem_record;
 pub mod messages;
+mod plausibility;
 pub mod settings;
 pub mod status_monitor;
 mod totals;

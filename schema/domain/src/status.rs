@@ -21,6 +21,10 @@ pub enum QualityFlag {
     NotConserved,
     /// It sends of nodes that it never declared; they are in no total.
     UndeclaredNode,
+    /// What a node measures stands still though others move.
+    Frozen,
+    /// A node showed a power that it cannot have, and then an ordinary one again.
+    Spike,
 }
 
 impl QualityFlag {
@@ -33,6 +37,8 @@ impl QualityFlag {
             Self::Gap => "gap",
             Self::NotConserved => "not-conserved",
             Self::UndeclaredNode => "undeclared-node",
+            Self::Frozen => "frozen",
+            Self::Spike => "spike",
         }
     }
 }

@@ -115,6 +115,10 @@ pub enum QualityFlag {
     NotConserved,
     /// It sends of nodes that it never declared; they are in no total.
     UndeclaredNode,
+    /// What a node measures stands still though others move.
+    Frozen,
+    /// A node showed a power that it cannot have, and then an ordinary one again.
+    Spike,
 }
 
 /// From what a series was made.
@@ -256,6 +260,8 @@ mod tests {
             QualityFlag::Gap,
             QualityFlag::NotConserved,
             QualityFlag::UndeclaredNode,
+            QualityFlag::Frozen,
+            QualityFlag::Spike,
         ]);
         are_known::<_, memcloud_domain::Resolution>(&[
             Resolution::Minute,
