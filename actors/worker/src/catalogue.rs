@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    About, EnergyAccounting, EnergyApp, External, ExternalRules, LimitWatch, Outcome,
+    About, EnergyAccounting, EnergyApp, External, ExternalRules, LimitWatch, Outcome, PeakShaving,
     SelfConsumption, View,
 };
 
@@ -193,8 +193,11 @@ impl AppCatalogue {
     /// The apps that come with MEMCloud.
     #[must_use]
     pub fn standard() -> Self {
-        let mut standard =
-            Self::new().with::<EnergyAccounting>().with::<LimitWatch>().with::<SelfConsumption>();
+        let mut standard = Self::new()
+            .with::<EnergyAccounting>()
+            .with::<LimitWatch>()
+            .with::<PeakShaving>()
+            .with::<SelfConsumption>();
         standard.add(Arc::new(External));
         standard
     }

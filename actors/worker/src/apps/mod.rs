@@ -3,10 +3,12 @@
 mod calendar;
 pub mod energy_accounting;
 pub mod limit_watch;
+pub mod peak_shaving;
 pub mod self_consumption;
 pub mod steering;
 pub(crate) mod terms;
 
 pub use energy_accounting::EnergyAccounting;
 pub use limit_watch::LimitWatch;
+pub use peak_shaving::PeakShaving;
 pub use self_consumption::SelfConsumption;

@@ -69,7 +69,7 @@ impl Default for SelfConsumptionConfiguration {
             max_soc: 1.0,
             reserve_soc: None,
             homes: BTreeMap::new(),
-            every_seconds: 5,
+            every_seconds: 10,
             lease_seconds: 300,
             stale_seconds: 120,
         }

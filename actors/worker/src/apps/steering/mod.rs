@@ -3,13 +3,15 @@
 
 mod battery;
 mod share;
+mod shed_orders;
 mod shedding;
 mod sight;
 mod standing;
 
 pub use battery::{Battery, Room, SocWindow, power_range, reads_as_battery};
 pub use share::share;
-pub use shedding::{Balance, Change, Load, ShedRules, Shedding, sheddable};
+pub use shed_orders::{LOAD_SHED, ShedOrders};
+pub use shedding::{Change, Load, Shed, ShedRules, Shedding, sheddable};
 pub use sight::{Sight, named};
 pub use standing::Standing;
 

@@ -65,13 +65,6 @@ pub struct ShedRules {
     pub spare_watts: f64,
 }
 
-/// What is drawn against what may be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Balance {
-    /// By how much too much is drawn, W; negative: so much room there is.
-    pub excess_watts: f64,
-}
-
 /// A load that is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Shed {
@@ -166,11 +159,12 @@ impl Shedding {
         changes
     }
 
-    /// Takes what is drawn now; `loads` are all that may be shed and of which something is known.
+    /// Takes by how many watts too much is drawn now (negative: so much room there is); `loads` are all
+    /// that may be shed and of which something is known.
     pub fn accept(
         &mut self,
         now: Timestamp,
-        balance: Balance,
+        excess_watts: f64,
         loads: &[Load<'_>],
         rules: &ShedRules,
     ) -> Vec<Change> {
@@ -181,7 +175,7 @@ impl Shedding {
             nodes.retain(|_, back| now.since(back.at) < Self::REMEMBERED);
             !nodes.is_empty()
         });
-        let excess = balance.excess_watts - self.relief_to_come(now, &known, rules)
+        let excess = excess_watts - self.relief_to_come(now, &known, rules)
             + self.draw_to_come(now, &known, rules);
         if excess > 0.0 {
             self.room_since = None;
