@@ -218,7 +218,7 @@ pub(super) fn list(
     after: Option<&CommandId>,
     limit: usize,
 ) -> Result<Vec<CommandRecord>, RegistryError> {
-    let limit = i64::try_from(limit.min(PageRequest::MAX_LIMIT)).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit.min(PageRequest::MAX_LIMIT + 1)).unwrap_or(i64::MAX);
     let mut query =
         command::table.order(command::id.desc()).limit(limit).select(Row::as_select()).into_boxed();
     if let Some(microgrid) = &filter.microgrid {

@@ -39,7 +39,8 @@ pub trait CommandStore: Send + Sync {
     /// `Unavailable`, `Corrupt`.
     fn command(&self, id: &CommandId) -> Result<Option<CommandRecord>, RegistryError>;
 
-    /// Commands, the newest first by id, those before `after`; at most `limit` and a thousand.
+    /// Commands, the newest first by id, those before `after`; at most `limit`, which may be one more than
+    /// a page holds.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
