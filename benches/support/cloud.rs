@@ -28,7 +28,7 @@ pub(crate) struct Cloud {
     pub(crate) http: SocketAddr,
     /// Where HEMs connect.
     pub(crate) hem: SocketAddr,
-    /// A viewer's token.
+    /// An operator's token.
     pub(crate) token: String,
 }
 
@@ -70,7 +70,7 @@ fn register(data: &Path, hems: usize, keys_file: &Path) -> anyhow::Result<String
         text.push_str(&format!("{id} {}\n", issued.key.expose()));
     }
     file.write_all(text.as_bytes())?;
-    let access = Access { role: Role::Viewer, microgrid: None };
+    let access = Access { role: Role::Operator, microgrid: None };
     let issued = clerk.carry_out(CreateApiToken { name: "bench".to_owned(), access })?;
     Ok(issued.secret.expose().to_owned())
 }

@@ -7,17 +7,19 @@ use crate::layout;
 /// Which benches.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only benches whose name contains this: ingest, supervision, codec, history, rest.
+    /// Only benches whose name contains this: ingest, supervision, codec, history, rest,
+    /// commands.
     filter: Option<String>,
 }
 
 /// A bench: its name, which is its target's too, and its package.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 6] = [
     ("ingest", "memcloud"),
     ("supervision", "memcloud"),
     ("codec", "memcloud-wire"),
     ("history", "memcloud"),
     ("rest", "memcloud"),
+    ("commands", "memcloud"),
 ];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
