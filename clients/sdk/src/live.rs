@@ -1,5 +1,6 @@
 //! The live feed, as Server-Sent Events: what happens, as it happens, over as many connections as it
-//! takes. It is a hint: what a lost connection or a slow reader missed is asked for by REST.
+//! takes. After a break it goes on where it was, if the cloud still holds that; if not, the first message
+//! is [`LiveMessage::Missed`], and what lies between is asked for by REST.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub struct LiveFilter {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum LiveUpdate {
-    /// It is connected. Whatever happened while it was not is not told: ask for it by REST.
+    /// It is connected. What happened since the last message follows, or [`LiveMessage::Missed`].
     Connected,
     /// Something happened.
     Message {
@@ -105,10 +106,10 @@ impl LiveFeed {
                 };
             };
             if let Some(event) = connected.parser.next_event() {
-                self.last_id = event.id.clone().or(self.last_id.take());
-                // A message of a later version is passed over.
+                self.last_id = event.id.or(self.last_id.take());
+                // A message of a later version is passed over; an id alone is where to go on.
                 let Ok(message) = serde_json::from_str(&event.data) else { continue };
-                let id = event.id.as_deref().and_then(stored_id);
+                let id = stored_id(&message);
                 return Ok(LiveUpdate::Message { id, message: Box::new(message) });
             }
             let reason = match timeout(SILENCE, connected.body.next()).await {
@@ -179,10 +180,13 @@ enum Failed {
     ForNow { reason: String, retry_after: Option<Duration> },
 }
 
-/// `<hem>:<seq>`.
-fn stored_id(id: &str) -> Option<(HemId, Seq)> {
-    let (hem, seq) = id.rsplit_once(':')?;
-    Some((HemId::new(hem).ok()?, Seq(seq.parse().ok()?)))
+/// Whose number a message has, if it is of something stored.
+fn stored_id(message: &LiveMessage) -> Option<(HemId, Seq)> {
+    match message {
+        LiveMessage::Reading { hem, seq, .. } => Some((hem.clone(), *seq)),
+        LiveMessage::Event { hem, event, .. } => Some((hem.clone(), event.seq)),
+        _ => None,
+    }
 }
 
 /// An event of the stream.
@@ -192,8 +196,8 @@ struct Event {
     data: String,
 }
 
-/// Bytes to events, as the HTML standard says (section 9.2.6, without `event` and `retry`, which the
-/// cloud does not send).
+/// Bytes to events, as the HTML standard says (section 9.2.6, without `event` and `retry`, which are not
+/// needed here). An id without data comes out too: it is where to go on.
 #[derive(Debug, Default)]
 struct EventParser {
     buffer: Vec<u8>,
@@ -232,7 +236,7 @@ impl EventParser {
             self.done = end + 1;
             if text.is_empty() {
                 let event = std::mem::take(&mut self.event);
-                if std::mem::take(&mut self.has_data) {
+                if std::mem::take(&mut self.has_data) || event.id.is_some() {
                     return Some(event);
                 }
                 continue;
@@ -275,10 +279,15 @@ mod tests {
     #[test]
     fn comments_and_unknown_fields_are_passed_over() {
         let stream =
-            b": alive\n\nretry: 5\n\nid: home-1:7\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\n";
+            b": alive\n\nretry: 5\nid: r-1\n\nid: r-7\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\n";
+        let id = |number: &str| Some(format!("r-{number}"));
         assert_eq!(
             events(&[stream]),
-            [(Some("home-1:7".to_owned()), "{\"a\":1}".to_owned()), (None, "x\ny".to_owned())]
+            [
+                (id("1"), String::new()),
+                (id("7"), "{\"a\":1}".to_owned()),
+                (None, "x\ny".to_owned())
+            ]
         );
     }
 
@@ -295,9 +304,12 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_what_is_stored_is_its_hem_and_number() {
-        assert_eq!(stored_id("home-1:7"), Some((HemId::new("home-1").unwrap(), Seq(7))));
-        assert_eq!(stored_id("7"), None);
+    fn what_is_stored_is_known_by_its_hem_and_number() {
+        let read = |text: &str| stored_id(&serde_json::from_str(text).unwrap());
+        let event = r#"{"type":"event","microgrid":"m","hem":"home-1","event":{"seq":7,"ts":"2026-11-23T12:00:00Z","received":"2026-11-23T12:00:00Z","kind":"booted"}}"#;
+        assert_eq!(read(event), Some((HemId::new("home-1").unwrap(), Seq(7))));
+        assert_eq!(read(r#"{"type":"lost","count":7}"#), None);
+        assert_eq!(read(r#"{"type":"missed","hems":{"home-1":7},"more":false}"#), None);
     }
 
     proptest! {

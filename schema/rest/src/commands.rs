@@ -569,6 +569,21 @@ pub struct Command {
     pub order: Option<u64>,
 }
 
+impl Command {
+    /// Whether nothing more is to come of it by itself, but for the end of its lease.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        let sent = self.ordered.as_ref().unwrap_or(&self.action).action;
+        let has_effect =
+            matches!(sent, ActionName::Switch | ActionName::SetPower | ActionName::LimitPower);
+        match self.state {
+            CommandState::Accepted | CommandState::Sent | CommandState::Unconfirmed => false,
+            CommandState::Acknowledged => !has_effect,
+            _ => true,
+        }
+    }
+}
+
 impl From<&CommandRecord> for Command {
     fn from(record: &CommandRecord) -> Self {
         let priority = match &record.action {

@@ -33,10 +33,13 @@ use uuid::Uuid;
 
 use crate::SdkError;
 
+mod commands;
 mod query;
 
 use query::Parameters;
-pub use query::{After, PageQuery, RawOrder, RawQuery, ResultsQuery, SeriesOf, SeriesQuery};
+pub use query::{
+    After, CommandsQuery, PageQuery, RawOrder, RawQuery, ResultsQuery, SeriesOf, SeriesQuery,
+};
 
 /// An answer longer than this is not read.
 const MOST_BODY: usize = 64 << 20;
@@ -112,15 +115,27 @@ impl RestClient {
         parameters: &Parameters,
         body: Option<&impl Serialize>,
     ) -> Result<Bytes, SdkError> {
+        let key = (method == Method::POST).then(|| Uuid::new_v4().to_string());
+        self.exchange_under(key.as_deref(), method, url, parameters, body).await
+    }
+
+    /// The same with the idempotency key that is given: with none for what may be done twice.
+    async fn exchange_under(
+        &self,
+        key: Option<&str>,
+        method: Method,
+        url: &str,
+        parameters: &Parameters,
+        body: Option<&impl Serialize>,
+    ) -> Result<Bytes, SdkError> {
         let unsendable = |reason: String| SdkError::NotSendable(reason);
         let payload = body
             .map(serde_json::to_vec)
             .transpose()
             .map_err(|error| unsendable(error.to_string()))?
             .map(Bytes::from);
-        let is_post = method == Method::POST;
-        let key = Uuid::new_v4().to_string();
-        let mut tries_left = if is_post || method == Method::GET { 2 } else { 1 };
+        let may_be_sent_again = matches!(method, Method::GET | Method::POST);
+        let mut tries_left = if may_be_sent_again { 2 } else { 1 };
         loop {
             tries_left -= 1;
             let mut request =
@@ -129,8 +144,8 @@ impl RestClient {
                 request =
                     request.query(&parameters.0).map_err(|error| unsendable(error.to_string()))?;
             }
-            if is_post {
-                request = request.insert_header(("Idempotency-Key", key.as_str()));
+            if let Some(key) = key {
+                request = request.insert_header(("Idempotency-Key", key));
             }
             let sent = match &payload {
                 Some(payload) => {

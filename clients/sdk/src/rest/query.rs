@@ -1,7 +1,7 @@
 //! What can be asked of lists and series, and how it is written into a query.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use memcloud_domain::{Quantity, Seq};
+use memcloud_domain::{CommandState, HemId, MicrogridId, Quantity, Seq};
 
 /// Which page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +87,19 @@ pub struct ResultsQuery {
     pub page: PageQuery,
 }
 
+/// Which commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandsQuery {
+    /// Of this HEM.
+    pub hem: Option<HemId>,
+    /// Of this microgrid.
+    pub microgrid: Option<MicrogridId>,
+    /// In this state.
+    pub state: Option<CommandState>,
+    /// Which page.
+    pub page: PageQuery,
+}
+
 /// The parameters of a request.
 #[derive(Default)]
 pub(super) struct Parameters(pub(super) Vec<(&'static str, String)>);
@@ -144,6 +157,16 @@ impl ResultsQuery {
             .time("to", self.to)
             .with("kind", self.kind.as_ref())
             .with("subject", self.subject.as_ref())
+            .page(&self.page)
+    }
+}
+
+impl CommandsQuery {
+    pub(super) fn parameters(&self) -> Parameters {
+        Parameters::default()
+            .with("hem", self.hem.as_ref())
+            .with("microgrid", self.microgrid.as_ref())
+            .with("state", self.state.map(CommandState::as_str))
             .page(&self.page)
     }
 }

@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use memcloud_domain::{HemId, MicrogridId, Secret, Seq};
-use memcloud_rest::{LiveMessage, NewHem};
+use memcloud_domain::{
+    CommandAction, CommandId, CommandState, HemId, JobId, MicrogridId, NodeId, Secret, Seq,
+};
+use memcloud_rest::{LiveMessage, NewCommand, NewHem, NewWishes};
 use memcloud_sdk::SdkError;
 use memcloud_sdk::live::{LiveFeed, LiveFilter, LiveUpdate};
 use memcloud_sdk::rest::{After, PageQuery, RawOrder, RawQuery, RestClient};
@@ -153,7 +155,7 @@ fn a_feed_comes_back_by_itself_and_gives_up_on_what_no_trying_mends() {
     run(async {
         let reading = r#"{"type":"reading","microgrid":"fontana","hem":"home-1","seq":7,"ts":"2026-11-23T12:00:00Z","received":"2026-11-23T12:00:00Z","nodes":[]}"#;
         let first = format!(
-            ": alive\n\nid: home-1:7\ndata: {reading}\n\ndata: {{\"type\":\"of-a-later-version\"}}\n\ndata: {{\"type\":\"lost\",\"count\":3}}\n\n"
+            "retry: 5\nid: r-6\n: alive\n\nid: r-7\ndata: {reading}\n\ndata: {{\"type\":\"of-a-later-version\"}}\n\ndata: {{\"type\":\"lost\",\"count\":3}}\n\n"
         );
         let away = r#"{"type":"t","title":"Away","status":503,"code":"unavailable","detail":"d"}"#;
         let gone =
@@ -187,6 +189,60 @@ fn a_feed_comes_back_by_itself_and_gives_up_on_what_no_trying_mends() {
         assert!(heads[0].starts_with("GET /api/v1/live?microgrid=fontana "), "{heads:?}");
         assert_eq!(header(&heads[0], "accept"), Some("text/event-stream"));
         assert_eq!(header(&heads[0], "last-event-id"), None);
-        assert_eq!(header(&heads[2], "last-event-id"), Some("home-1:7"));
+        assert_eq!(header(&heads[2], "last-event-id"), Some("r-7"));
+    });
+}
+
+fn command(state: &str) -> String {
+    format!(
+        r#"{{"id":"c1","microgrid":"fontana","hem":"home-1","node":5,"action":"switch","on":false,"state":"{state}","history":[],"asker":{{"kind":"token","id":"t","name":"n"}},"reason":"","priority":0,"issued":"2026-11-23T12:00:00Z","expires":"2026-11-23T12:01:00Z"}}"#
+    )
+}
+
+#[test]
+fn a_command_is_waited_for_until_it_is_decided() {
+    run(async {
+        let (cloud, asked) = cloud(vec![
+            json("202 Accepted", &command("accepted")),
+            json("200 OK", &command("acknowledged")),
+            json("200 OK", &command("effective")),
+        ])
+        .await;
+        let off = NewCommand::new(&CommandAction::Switch { on: false }).at(NodeId(5));
+        let taken = cloud.command(&HemId::new("home-1").unwrap(), &off, None).await.unwrap();
+        assert!(!taken.is_decided());
+        let done = cloud.await_command(&taken.id, Duration::from_secs(50)).await.unwrap();
+        assert_eq!(done.state, CommandState::Effective);
+        let heads = asked.heads();
+        assert!(heads[0].starts_with("POST /api/v1/hems/home-1/commands HTTP"), "{heads:?}");
+        assert!(header(&heads[0], "idempotency-key").is_some());
+        for head in &heads[1..] {
+            assert!(head.starts_with("GET /api/v1/commands/c1?wait=20000ms HTTP"), "{head}");
+        }
+    });
+}
+
+#[test]
+fn wishes_carry_no_key_since_the_same_wish_twice_is_the_same_wish() {
+    run(async {
+        let taken = r#"{"taken":0,"refused":0,"standing":0,"items":[]}"#;
+        let (cloud, asked) = cloud(vec![Answer::HangsUp, json("200 OK", taken)]).await;
+        let job = JobId::new("j1").unwrap();
+        cloud.wish(&job, &NewWishes::default()).await.unwrap();
+        let heads = asked.heads();
+        assert_eq!(heads.len(), 2);
+        assert!(heads[1].starts_with("POST /api/v1/jobs/j1/wishes "), "{heads:?}");
+        assert_eq!(header(&heads[1], "idempotency-key"), None);
+    });
+}
+
+#[test]
+fn a_command_that_was_sent_is_too_late_to_cancel_and_says_how_far_it_is() {
+    run(async {
+        let problem = r#"{"type":"t","title":"It is too late to cancel","status":409,"code":"too-late","detail":"d","id":"c1","state":"sent"}"#;
+        let (cloud, _) = cloud(vec![json("409 Conflict", problem)]).await;
+        let error = cloud.cancel_command(&CommandId::new("c1").unwrap()).await.unwrap_err();
+        let SdkError::Problem(problem) = error else { panic!("{error}") };
+        assert_eq!((problem.code.as_str(), problem.state), ("too-late", Some(CommandState::Sent)));
     });
 }
