@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    About, EnergyAccounting, EnergyApp, External, ExternalRules, LimitWatch, Outcome, PeakShaving,
-    SelfConsumption, View,
+    About, EnergyAccounting, EnergyApp, External, ExternalRules, LimitWatch, LoadPriority, Outcome,
+    PeakShaving, SelfConsumption, View,
 };
 
 /// Why an app cannot be run.
@@ -196,6 +196,7 @@ impl AppCatalogue {
         let mut standard = Self::new()
             .with::<EnergyAccounting>()
             .with::<LimitWatch>()
+            .with::<LoadPriority>()
             .with::<PeakShaving>()
             .with::<SelfConsumption>();
         standard.add(Arc::new(External));

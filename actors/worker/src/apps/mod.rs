@@ -3,6 +3,7 @@
 mod calendar;
 pub mod energy_accounting;
 pub mod limit_watch;
+pub mod load_priority;
 pub mod peak_shaving;
 pub mod self_consumption;
 pub mod steering;
@@ -10,5 +11,6 @@ pub(crate) mod terms;
 
 pub use energy_accounting::EnergyAccounting;
 pub use limit_watch::LimitWatch;
+pub use load_priority::LoadPriority;
 pub use peak_shaving::PeakShaving;
 pub use self_consumption::SelfConsumption;

@@ -11,6 +11,7 @@ mod accounting;
 mod homes;
 mod intake;
 mod limit_watch;
+mod load_priority;
 mod peak_shaving;
 mod self_consumption;
 mod step_threads;

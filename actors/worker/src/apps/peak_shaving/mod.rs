@@ -6,9 +6,7 @@
 //! change: so the loop that they close cannot swing. It does not look ahead.
 
 mod configuration;
-mod day;
 mod following;
-mod picture;
 mod plan;
 
 use std::time::Duration;
@@ -18,13 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use self::configuration::Terms;
 pub use self::configuration::{BetweenPeaks, PeakShavingConfiguration};
-use self::day::{Measured, PeakDay};
 use self::following::{Following, Fresh, Reliance};
-use self::picture::{Lens, Picture};
 pub use self::plan::{Aim, Plan, Purpose, Unit};
 use crate::apps::calendar::day_of;
 use crate::apps::limit_watch::{Hysteresis, Phase, Transition};
-use crate::apps::steering::{Battery, ShedOrders, Shedding, Sight, Standing, named};
+use crate::apps::steering::{
+    Battery, Darkness, Lens, MICROGRID, Measured, PEAK_DAY, PeakDay, Picture, ShedOrders, Shedding,
+    Sight, Standing, named,
+};
 use crate::{About, EnergyApp, Latest, Outcome, Roster, Start, View};
 
 /// What it keeps.
@@ -47,7 +46,10 @@ pub struct PeakShavingState {
     #[serde(skip)]
     decided: Option<Timestamp>,
     #[serde(skip)]
-    idle: Option<Idle>,
+    darkness: Darkness,
+    /// Whether it was said that there is no limit.
+    #[serde(skip)]
+    no_limit_said: bool,
 }
 
 /// The batteries are being steered.
@@ -55,13 +57,6 @@ pub struct PeakShavingState {
 struct Engaged {
     /// Since when no limit is near.
     calm_since: Option<Timestamp>,
-}
-
-/// Why nothing is steered; said once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Idle {
-    NoLimit,
-    TooDark { since: Timestamp, said: bool },
 }
 
 /// Holds a community's import under its limit.
@@ -79,9 +74,9 @@ struct Limits {
 
 impl PeakShaving {
     /// The kind of its daily results.
-    pub const DAY: &'static str = "peak-day";
+    pub const DAY: &'static str = PEAK_DAY;
     /// The subject of its daily results.
-    pub const SUBJECT: &'static str = "microgrid";
+    pub const SUBJECT: &'static str = MICROGRID;
     /// How often a day that goes on is reported.
     const REPORT_EVERY: Duration = Duration::from_secs(300);
     /// How long the import must be over its limit, and under it again, before that is said.
@@ -113,51 +108,19 @@ impl PeakShaving {
         }
     }
 
-    /// Stops steering. Nothing is withdrawn where too little is known: what stands ends with its lease.
-    fn rest(
+    /// Lets all loads go.
+    fn release(
         &self,
         state: &mut PeakShavingState,
         now: Timestamp,
-        idle: Idle,
+        why: &str,
         roster: &Roster,
         outcome: &mut Outcome,
     ) {
         state.engaged = None;
-        let (why, says) = match (idle, state.idle) {
-            (Idle::NoLimit, Some(Idle::NoLimit)) => ("", false),
-            (Idle::NoLimit, _) => {
-                state.standing.withdraw_all(outcome);
-                outcome.warn(
-                    "nothing is shaved: neither the job nor the microgrid has a limit; set \
-                     import_limit_watts",
-                );
-                ("no limit is set any more", false)
-            }
-            (Idle::TooDark { .. }, _) => {
-                state.standing.forget_all();
-                ("too little is known", true)
-            }
-        };
         let changes = state.shedding.release_all();
         let orders = ShedOrders { now, lease: self.terms.lease, why };
         orders.carry_out(&changes, &state.shedding, &mut state.standing, roster, outcome);
-        let (since, said) = match state.idle {
-            Some(Idle::TooDark { since, said }) if says => (since, said),
-            _ => (now, false),
-        };
-        state.idle = Some(match idle {
-            Idle::NoLimit => Idle::NoLimit,
-            Idle::TooDark { .. } => {
-                let says_now = !said && now.since(since) >= self.terms.stale_after;
-                if says_now {
-                    outcome.warn(
-                        "the import cannot be judged: of too many homes the readings are stale",
-                    );
-                    outcome.urgent = true;
-                }
-                Idle::TooDark { since, said: said || says_now }
-            }
-        });
     }
 
     /// The batteries that can be counted on.
@@ -401,20 +364,33 @@ impl EnergyApp for PeakShaving {
             // What was wished of it ends with its lease.
             state.standing.forget_home(hem);
         }
+        for (hem, node) in &picture.unreadable {
+            state.standing.forget(hem, *node);
+        }
         let patience = self.terms.stale_after;
-        let dark = picture.dark.iter().copied();
+        let unreadable = picture.unreadable.iter().map(|(hem, _)| *hem);
+        let dark = picture.dark.iter().copied().chain(unreadable);
         state.sight.judge(now, patience, roster, dark, &mut outcome);
         let limits = self.limits(roster);
         if limits.import_watts.is_none() && limits.export_watts.is_none() {
-            self.rest(state, now, Idle::NoLimit, roster, &mut outcome);
-        } else if picture.is_too_dark(self.terms.given.max_stale_share) {
-            let idle = Idle::TooDark { since: now, said: false };
-            self.rest(state, now, idle, roster, &mut outcome);
-        } else {
-            if let Some(Idle::TooDark { said: true, .. }) = state.idle.take() {
-                outcome.info("the import can be judged again");
-                outcome.urgent = true;
+            self.release(state, now, "there is no limit any more", roster, &mut outcome);
+            state.standing.withdraw_all(&mut outcome);
+            if !std::mem::replace(&mut state.no_limit_said, true) {
+                outcome.warn(
+                    "nothing is shaved: neither the job nor the microgrid has a limit; set \
+                     import_limit_watts",
+                );
             }
+            return outcome;
+        }
+        state.no_limit_said = false;
+        if picture.is_too_dark(self.terms.given.max_stale_share) {
+            // What stands ends with its lease.
+            state.standing.forget_all();
+            self.release(state, now, "too little is known", roster, &mut outcome);
+            state.darkness.falls(now, patience, &mut outcome);
+        } else {
+            state.darkness.lifts(&mut outcome);
             self.decide(state, now, since_last, &picture, limits, roster, &mut outcome);
         }
         outcome

@@ -2,6 +2,8 @@
 //! shared, which loads are shed, and of which homes too little is known. All of it pure.
 
 mod battery;
+mod peak_day;
+mod picture;
 mod share;
 mod shed_orders;
 mod shedding;
@@ -9,9 +11,12 @@ mod sight;
 mod standing;
 
 pub use battery::{Battery, Room, SocWindow, power_range, reads_as_battery};
+pub(crate) use peak_day::{MICROGRID, Measured, PEAK_DAY, PeakDay};
+pub(crate) use picture::{Lens, Picture};
 pub use share::share;
 pub use shed_orders::{LOAD_SHED, ShedOrders};
 pub use shedding::{Change, Load, Shed, ShedRules, Shedding, sheddable};
+pub(crate) use sight::Darkness;
 pub use sight::{Sight, named};
 pub use standing::Standing;
 

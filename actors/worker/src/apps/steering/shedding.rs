@@ -259,11 +259,24 @@ impl Shedding {
             place(one).cmp(&place(other))
         });
         let mut left = excess;
+        let mut chosen = Vec::new();
         for (priority, _, load) in choice {
             if left <= 0.0 {
                 break;
             }
             left -= load.watts;
+            chosen.push((priority, load));
+        }
+        // Where a big one came last, its equals before it may not be needed any more.
+        let last = chosen.last().map(|(priority, _)| *priority);
+        chosen.retain(|(priority, load)| {
+            let needed = Some(*priority) != last || left + load.watts > 0.0;
+            if !needed {
+                left += load.watts;
+            }
+            needed
+        });
+        for (priority, load) in chosen {
             let shed = Shed { since: now, watts: load.watts, priority };
             self.off.entry(load.hem.clone()).or_default().insert(load.node, shed);
             changes.push(Change::Shed { hem: load.hem.clone(), node: load.node, shed });

@@ -36,6 +36,9 @@ impl Sight {
         let mut still = BTreeMap::new();
         let mut lost = Vec::new();
         for hem in dark {
+            if still.contains_key(hem) {
+                continue;
+            }
             let known = self.dark.remove(hem).unwrap_or(Dark { since: now, said: false });
             let says = !known.said && now.since(known.since) >= patience;
             if says {
@@ -55,6 +58,30 @@ impl Sight {
         }
         if !back.is_empty() {
             outcome.info(format!("fresh readings again of {}", named(&back, Self::NAMED)));
+        }
+    }
+}
+
+/// Whether too little is known of the whole microgrid; said once when it begins and once when it ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Darkness(Option<Dark>);
+
+impl Darkness {
+    /// Too little is known now.
+    pub(crate) fn falls(&mut self, now: Timestamp, patience: Duration, outcome: &mut Outcome) {
+        let dark = self.0.get_or_insert(Dark { since: now, said: false });
+        if !dark.said && now.since(dark.since) >= patience {
+            dark.said = true;
+            outcome.warn("the import cannot be judged: of too many homes the readings are stale");
+            outcome.urgent = true;
+        }
+    }
+
+    /// Enough is known now.
+    pub(crate) fn lifts(&mut self, outcome: &mut Outcome) {
+        if self.0.take().is_some_and(|dark| dark.said) {
+            outcome.info("the import can be judged again");
+            outcome.urgent = true;
         }
     }
 }

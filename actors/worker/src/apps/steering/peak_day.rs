@@ -6,18 +6,17 @@ use memcloud_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::PeakShaving;
 use crate::Outcome;
 use crate::apps::calendar::Span;
 
 /// What was measured at the end of a span.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Measured {
-    pub(super) import_watts: f64,
-    pub(super) without_watts: f64,
-    pub(super) battery_watts: f64,
-    pub(super) limit_watts: Option<f64>,
-    pub(super) loads_off: usize,
+pub(crate) struct Measured {
+    pub(crate) import_watts: f64,
+    pub(crate) without_watts: f64,
+    pub(crate) battery_watts: f64,
+    pub(crate) limit_watts: Option<f64>,
+    pub(crate) loads_off: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -38,10 +37,15 @@ impl Peak {
     }
 }
 
+/// The kind of a day's results.
+pub(crate) const PEAK_DAY: &str = "peak-day";
+/// The subject of results about the whole microgrid.
+pub(crate) const MICROGRID: &str = "microgrid";
+
 /// A day's sums.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct PeakDay {
+pub(crate) struct PeakDay {
     from: i64,
     to: i64,
     watched_seconds: f64,
@@ -56,7 +60,7 @@ pub(super) struct PeakDay {
 }
 
 impl PeakDay {
-    pub(super) fn accept(
+    pub(crate) fn accept(
         &mut self,
         day: Span,
         now: Timestamp,
@@ -84,7 +88,7 @@ impl PeakDay {
         Peak::raise(&mut self.export, -measured.import_watts, now);
     }
 
-    pub(super) fn report(&self, outcome: &mut Outcome) {
+    pub(crate) fn report(&self, outcome: &mut Outcome) {
         if self.watched_seconds <= 0.0 {
             return;
         }
@@ -106,6 +110,6 @@ impl PeakDay {
             "watched_seconds": self.watched_seconds.round(),
         });
         let (from, to) = (Timestamp(self.from), Timestamp(self.to));
-        outcome.report(PeakShaving::DAY, PeakShaving::SUBJECT, from, to, body);
+        outcome.report(PEAK_DAY, MICROGRID, from, to, body);
     }
 }

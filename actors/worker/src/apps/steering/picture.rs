@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use memcloud_domain::{HemId, NodeKind, Timestamp};
+use memcloud_domain::{HemId, NodeDeclaration, NodeId, NodeKind, Timestamp};
 
-use crate::apps::steering::{Battery, Load, USUAL_PRIORITY, reads_as_battery, sheddable};
+use super::{Battery, Load, USUAL_PRIORITY, reads_as_battery, sheddable};
 use crate::{HomeNow, Latest, Roster};
 
 /// A home's net import as far as it is known.
@@ -18,32 +18,34 @@ enum Import {
 
 /// The community at a moment.
 #[derive(Debug, Default)]
-pub(super) struct Picture<'a> {
+pub(crate) struct Picture<'a> {
     /// Net import, W.
-    pub(super) import_watts: f64,
+    pub(crate) import_watts: f64,
     /// Homes with a grid node.
-    pub(super) homes: usize,
+    pub(crate) homes: usize,
     /// Of these, how many are fresh.
-    pub(super) fresh: usize,
-    pub(super) batteries: Vec<Battery<'a>>,
-    pub(super) loads: Vec<Load<'a>>,
-    /// Homes of which something that is needed is not fresh.
-    pub(super) dark: Vec<&'a HemId>,
+    pub(crate) fresh: usize,
+    pub(crate) batteries: Vec<Battery<'a>>,
+    pub(crate) loads: Vec<Load<'a>>,
+    /// Homes whose import is not fresh.
+    pub(crate) dark: Vec<&'a HemId>,
+    /// Batteries of other homes that are not fresh.
+    pub(crate) unreadable: Vec<(&'a HemId, NodeId)>,
 }
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Lens {
-    pub(super) stale_after: Duration,
+pub(crate) struct Lens {
+    pub(crate) stale_after: Duration,
     /// Loads up to this priority may be shed.
-    pub(super) shed_up_to: Option<i32>,
+    pub(crate) shed_up_to: Option<i32>,
 }
 
 impl Lens {
     /// How long a stale home's last import counts.
     const LAST_VALUE_HOLDS: Duration = Duration::from_secs(900);
 
-    pub(super) fn look<'a>(
+    pub(crate) fn look<'a>(
         &self,
         roster: &'a Roster,
         latest: &Latest,
@@ -72,11 +74,12 @@ impl Lens {
                     continue;
                 }
             }
-            let mut is_dark = false;
             for declaration in nodes {
                 if reads_as_battery(declaration) {
                     let battery = Battery::of(hem, declaration, known, now, self.stale_after);
-                    is_dark |= battery.is_none();
+                    if battery.is_none() {
+                        picture.unreadable.push((hem, declaration.node));
+                    }
                     picture.batteries.extend(battery);
                 }
                 let priority = declaration.priority.unwrap_or(USUAL_PRIORITY);
@@ -85,19 +88,11 @@ impl Lens {
                     picture.loads.extend(watts.map(|watts| Load::of(hem, declaration, watts)));
                 }
             }
-            if is_dark {
-                picture.dark.push(hem);
-            }
         }
         picture
     }
 
-    fn import(
-        &self,
-        nodes: &[memcloud_domain::NodeDeclaration],
-        known: &HomeNow,
-        now: Timestamp,
-    ) -> Import {
+    fn import(&self, nodes: &[NodeDeclaration], known: &HomeNow, now: Timestamp) -> Import {
         let grid = nodes.iter().filter(|node| node.kind == NodeKind::Grid);
         let (mut watts, mut is_fresh) = (0.0, true);
         for node in grid {
@@ -117,7 +112,7 @@ impl Lens {
 impl Picture<'_> {
     /// Whether too little is known to steer by.
     #[expect(clippy::cast_precision_loss, reason = "a count of homes is far below 2^52")]
-    pub(super) fn is_too_dark(&self, max_stale_share: f64) -> bool {
+    pub(crate) fn is_too_dark(&self, max_stale_share: f64) -> bool {
         let stale = self.homes - self.fresh;
         self.homes == 0 || stale as f64 > max_stale_share * self.homes as f64
     }
