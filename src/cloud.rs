@@ -95,7 +95,8 @@ impl Cloud {
         let folder = DataFolder::take(&configuration.data.dir)?;
         log::info!("starting: {configuration}");
 
-        let registry: Arc<dyn Registry> = Arc::new(open_registry(configuration)?);
+        let web_store = Arc::new(open_registry(configuration)?);
+        let registry: Arc<dyn Registry> = web_store.clone();
         let tls = keys_for(configuration, registry.as_ref())?;
         let store = open_telemetry(configuration)?;
         set_time_zones(scope, &registry, &store).await?;
@@ -108,7 +109,7 @@ impl Cloud {
         let historian = start_historian(scope, configuration, &store, &metrics, publisher.port());
         start_maintenance(scope, configuration, &store, &metrics);
         let (commands, command_ports, command_metrics) =
-            start_commands(scope, configuration, &registry)?;
+            start_commands(scope, configuration, web_store)?;
         let zones = ZoneKeeper::start(scope, historian.port());
         followers.microgrid_changed(zones.port());
 

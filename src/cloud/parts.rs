@@ -17,6 +17,7 @@ use memcloud_registry::{
     Followers, Randomness, Registrar, RegistrarConfig, RegistrarParts, Registry,
 };
 use memcloud_status::{StatusMonitor, StatusSettings};
+use memcloud_store::registry::CommandStore;
 use memcloud_store::telemetry::{Retention, TelemetryStore};
 use memcloud_supervision::{Child, ChildSpec, Port, RestartPolicy, Scope};
 use memcloud_worker::{AppCatalogue, JobLimits, StepThreads, WorkerPorts};
@@ -86,12 +87,12 @@ pub(super) fn start_maintenance(
 pub(super) fn start_commands(
     scope: &Scope,
     configuration: &Configuration,
-    registry: &Arc<dyn Registry>,
+    store: Arc<dyn CommandStore>,
 ) -> anyhow::Result<(Child<CommandProcessor>, CommandPorts, Arc<CommandMetrics>)> {
     let settings = &configuration.commands;
     let (ports, metrics) = (CommandPorts::default(), Arc::new(CommandMetrics::default()));
     let parts = CommandParts {
-        registry: Arc::clone(registry),
+        store,
         ports: ports.clone(),
         ids: CommandIds::system().context("no random numbers for the ids of commands")?,
         metrics: Arc::clone(&metrics),

@@ -7,14 +7,20 @@
 
 pub mod command_processor;
 pub mod config;
+pub mod effect;
+mod fleet_budget;
 pub mod ids;
+pub mod ledger;
+pub mod message_table;
 pub mod messages;
 pub mod metrics;
 pub mod ports;
+mod request;
 
 pub use command_processor::{CommandParts, CommandProcessor};
 pub use config::CommandsConfig;
 pub use ids::CommandIds;
+pub use message_table::MessageTable;
 pub use messages::{CommandsHealth, GetHealth};
 pub use metrics::{CommandMetrics, Count, Histogram};
 pub use ports::CommandPorts;

@@ -1,0 +1,403 @@
+//! The durable ledger's actor: a thin shell over the [`Journal`], which decides; this takes rows to the
+//! store on blocking threads, one transaction at a time, and tells its parent what came of it.
+//!
+//! A crash loses nothing that was answered or sent: what is open is read from the store again. A
+//! transaction that was under way completes or not before that, because both wait at the same door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    SpawnHandle,
+};
+use memcloud_domain::messages::{GetCommand, ListCommands, ListOpenCommands, Page, Unavailable};
+use memcloud_domain::{CommandRecord, Seq, Timestamp};
+use memcloud_store::registry::{CommandFilter, CommandStore, RegistryError};
+use memcloud_supervision::{Observe, OffloadError, Port, Scope, supervised};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::ledger::journal::{Errand, Failure, Journal, Opened, Reply, Told, WEB_STORE};
+use crate::ledger::machine::lease_end;
+use crate::ledger::operation::Operation;
+use crate::{CommandMetrics, CommandsConfig, CommandsHealth, GetHealth};
+
+/// The longest sleep: a wall clock that jumps is noticed after it.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How soon a parent with a full mailbox is told again.
+const TELL_AGAIN: Duration = Duration::from_millis(20);
+/// How often commands that are too old are deleted, and how many at a time.
+const DELETE_EVERY: Duration = Duration::from_secs(3_600);
+const DELETED_AT_ONCE: usize = 1_000;
+
+/// What the `MessageTable` is made of.
+#[derive(Clone)]
+pub(crate) struct TableParts {
+    pub(crate) store: Arc<dyn CommandStore>,
+    pub(crate) metrics: Arc<CommandMetrics>,
+    pub(crate) config: CommandsConfig,
+    pub(crate) door: StoreDoor,
+    pub(crate) told: Port<LedgerMoved>,
+}
+
+/// Whoever writes passes here, one at a time, also over the restarts of the table: an old life's
+/// transaction is over when a new life reads.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreDoor(Arc<Semaphore>);
+
+impl Default for StoreDoor {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// `CommandProcessor` has the `MessageTable` do something to the ledger. Whoever waits for the reply is
+/// answered after the disk.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Operate {
+    pub(crate) operation: Operation,
+    pub(crate) reply: Reply,
+}
+
+/// `MessageTable` tells the `CommandProcessor` what is on disk now, and what is to be done about it.
+/// Told again until it is taken.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct LedgerMoved(pub(crate) Told);
+
+/// The durable ledger.
+pub struct MessageTable {
+    scope: Scope,
+    parts: TableParts,
+    journal: Journal,
+    reads: Arc<Semaphore>,
+    pending_reads: Arc<Semaphore>,
+    armed: Option<(Instant, SpawnHandle)>,
+    is_telling: bool,
+}
+
+impl std::fmt::Debug for MessageTable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MessageTable").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
+impl MessageTable {
+    /// So many messages may wait for it.
+    pub const MAILBOX: usize = 8_192;
+
+    pub(crate) fn new(scope: Scope, parts: TableParts) -> Self {
+        let journal = Journal::new(parts.config, Arc::clone(&parts.metrics));
+        let reads = parts.config.reads.max(1);
+        Self {
+            scope,
+            journal,
+            reads: Arc::new(Semaphore::new(reads)),
+            pending_reads: Arc::new(Semaphore::new(reads + parts.config.waiting_reads)),
+            parts,
+            armed: None,
+            is_telling: false,
+        }
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp(self.scope.clock().unix_ms())
+    }
+
+    /// Takes the journal as far as it goes: starts what the store is to do, tells what is to be told, and
+    /// sees that it wakes up in time.
+    fn drive(&mut self, context: &mut Context<Self>) {
+        let now = self.scope.clock().instant();
+        self.journal.give_up_late(now);
+        if let Some(errand) = self.journal.begin(self.at(), now) {
+            self.run(errand, context);
+        }
+        self.tell(context);
+        self.arm(context);
+    }
+
+    fn run(&mut self, errand: Errand, context: &mut Context<Self>) {
+        let (scope, door) = (self.scope.clone(), self.parts.door.clone());
+        let (store, at) = (Arc::clone(&self.parts.store), self.at());
+        let began = self.scope.clock().instant();
+        let work = async move {
+            // The door is never closed.
+            let turn = door.0.acquire_owned().await.ok();
+            scope
+                .offload(move || {
+                    let _turn = turn;
+                    carry_out(errand, store.as_ref(), at)
+                })
+                .await
+        };
+        let done = wrap_future::<_, Self>(work).map(move |done, table, context| {
+            let was_away = table.journal.away().is_some();
+            table.finish(done, began, context);
+            table.log_health(was_away);
+            table.drive(context);
+        });
+        context.spawn(done);
+    }
+
+    fn finish(
+        &mut self,
+        done: Result<Done, OffloadError>,
+        began: Instant,
+        context: &mut Context<Self>,
+    ) {
+        let now = self.scope.clock().instant();
+        let at = self.at();
+        match done {
+            Ok(Done::Opened(result)) => self.journal.opened(result, now),
+            Ok(Done::Written(result)) => {
+                self.journal.written(result, now.saturating_duration_since(began), now);
+            }
+            Ok(Done::LookedUp(result)) => {
+                if let Some(errand) = self.journal.looked_up(result, at, now) {
+                    self.run(errand, context);
+                }
+            }
+            Err(error) => {
+                let failure = Failure { reason: error.to_string(), may_pass: true };
+                self.journal.broke(failure, now);
+            }
+        }
+    }
+
+    fn log_health(&self, was_away: bool) {
+        match (was_away, self.journal.away()) {
+            (false, Some(absence)) => {
+                log::error!(reason = absence.reason.as_str();
+                    "the ledger of commands cannot be written: no command is taken or sent until it can");
+            }
+            (true, None) => log::info!("the ledger of commands is written again"),
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, context: &mut Context<Self>) {
+        if self.is_telling {
+            return;
+        }
+        let told = self.journal.take_told();
+        if told.is_empty() {
+            return;
+        }
+        if let Err(error) = self.parts.told.tell(LedgerMoved(told)) {
+            self.journal.untold(error.into_message().0);
+            self.is_telling = true;
+            context.run_later(TELL_AGAIN, |table, context| {
+                table.is_telling = false;
+                table.tell(context);
+            });
+        }
+    }
+
+    fn arm(&mut self, context: &mut Context<Self>) {
+        let now = self.scope.clock().instant();
+        let Some(pause) = self.journal.rests(self.at(), now) else { return };
+        // A millisecond more, so that what is due by the wall clock is due.
+        let pause = pause.min(LONGEST_REST) + Duration::from_millis(1);
+        let wake = now + pause;
+        match self.armed.take() {
+            Some((earlier, handle)) if earlier <= wake && earlier > now => {
+                self.armed = Some((earlier, handle));
+                return;
+            }
+            Some((_, handle)) => {
+                context.cancel_future(handle);
+            }
+            None => {}
+        }
+        let handle = context.run_later(pause, |table, context| {
+            table.armed = None;
+            table.drive(context);
+        });
+        self.armed = Some((wake, handle));
+    }
+
+    /// Reads on a blocking thread; so many at a time, so many more waiting.
+    fn read<T, F>(&self, read: F) -> ResponseFuture<Result<T, Unavailable>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn CommandStore, Timestamp) -> Result<T, RegistryError> + Send + 'static,
+    {
+        let unavailable = |reason: String| Unavailable { what: WEB_STORE, reason };
+        let Ok(place) = Arc::clone(&self.pending_reads).try_acquire_owned() else {
+            self.parts.metrics.unavailable.increment();
+            let refusal =
+                unavailable("too many reads of commands wait; ask again later".to_owned());
+            return Box::pin(std::future::ready(Err(refusal)));
+        };
+        let (scope, store) = (self.scope.clone(), Arc::clone(&self.parts.store));
+        let (reads, at) = (Arc::clone(&self.reads), self.at());
+        Box::pin(async move {
+            let _place = place;
+            let Ok(_turn) = reads.acquire().await else {
+                return Err(unavailable("the ledger is shutting down".to_owned()));
+            };
+            match scope.offload(move || read(store.as_ref(), at)).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(RegistryError::Unavailable { reason })) => Err(unavailable(reason)),
+                Ok(Err(error)) => {
+                    log::error!(error = error.to_string().as_str(); "commands cannot be read");
+                    Err(unavailable(error.to_string()))
+                }
+                Err(error) => Err(unavailable(error.to_string())),
+            }
+        })
+    }
+
+    fn delete_old(&mut self, context: &mut Context<Self>) {
+        let (scope, door) = (self.scope.clone(), self.parts.door.clone());
+        let (store, at) = (Arc::clone(&self.parts.store), self.at());
+        let issued_before = at.minus(self.parts.config.retention);
+        let metrics = Arc::clone(&self.parts.metrics);
+        let work = async move {
+            loop {
+                // Others get their turn in between.
+                let turn = door.0.clone().acquire_owned().await.ok();
+                let store = Arc::clone(&store);
+                let deleted = scope
+                    .offload(move || {
+                        let _turn = turn;
+                        store.delete_commands(issued_before, at, DELETED_AT_ONCE)
+                    })
+                    .await;
+                match deleted {
+                    Ok(Ok(0)) => return,
+                    Ok(Ok(count)) => metrics.deleted.add(count),
+                    Ok(Err(error)) => {
+                        log::warn!("old commands were not deleted: {error}");
+                        return;
+                    }
+                    Err(error) => {
+                        log::warn!("old commands were not deleted: {error}");
+                        return;
+                    }
+                }
+            }
+        };
+        context.spawn(wrap_future(work));
+    }
+}
+
+enum Done {
+    Opened(Result<Opened, Failure>),
+    Written(Result<(), Failure>),
+    LookedUp(Result<Vec<CommandRecord>, Failure>),
+}
+
+fn carry_out(errand: Errand, store: &dyn CommandStore, at: Timestamp) -> Done {
+    match errand {
+        Errand::Open => {
+            let open = store.open_commands(None, at);
+            let opened = open.and_then(|open| Ok(Opened { open, orders: store.highest_orders()? }));
+            Done::Opened(opened.map_err(failure))
+        }
+        Errand::Write(rows) => Done::Written(store.write_commands(&rows).map_err(failure)),
+        Errand::LookUp(ids) => {
+            let looked_up = ids.iter().filter_map(|id| store.command(id).transpose());
+            Done::LookedUp(looked_up.collect::<Result<_, _>>().map_err(failure))
+        }
+    }
+}
+
+fn failure(error: RegistryError) -> Failure {
+    match error {
+        RegistryError::Unavailable { reason } => Failure { reason, may_pass: true },
+        other => Failure { reason: other.to_string(), may_pass: false },
+    }
+}
+
+impl Actor for MessageTable {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.drive(context);
+        self.delete_old(context);
+        context.run_interval(DELETE_EVERY, Self::delete_old);
+    }
+}
+
+supervised!(MessageTable);
+
+impl Observe for MessageTable {
+    fn observe(&self) -> serde_json::Value {
+        serde_json::json!({
+            "open": self.journal.open(),
+            "waiting": self.journal.waiting(),
+            "commits": self.parts.metrics.commits.get(),
+            "store_away": self.journal.away().map(|absence| absence.reason.as_str()),
+        })
+    }
+}
+
+impl Handler<Operate> for MessageTable {
+    type Result = ();
+
+    fn handle(&mut self, message: Operate, context: &mut Self::Context) {
+        let now = self.scope.clock().instant();
+        self.journal.take(message.operation, message.reply, now);
+        self.drive(context);
+    }
+}
+
+impl Handler<GetCommand> for MessageTable {
+    type Result = ResponseFuture<Result<Option<Arc<CommandRecord>>, Unavailable>>;
+
+    fn handle(&mut self, message: GetCommand, _: &mut Self::Context) -> Self::Result {
+        if let Some(record) = self.journal.durable(&message.command) {
+            return Box::pin(std::future::ready(Ok(Some(record))));
+        }
+        self.read(move |store, _| Ok(store.command(&message.command)?.map(Arc::new)))
+    }
+}
+
+impl Handler<ListCommands> for MessageTable {
+    type Result = ResponseFuture<Result<Page<Arc<CommandRecord>>, Unavailable>>;
+
+    fn handle(&mut self, message: ListCommands, _: &mut Self::Context) -> Self::Result {
+        self.read(move |store, _| {
+            let ListCommands { microgrid, hem, state, after, limit } = message;
+            let filter = CommandFilter { microgrid, hem, state };
+            let found = store.commands(&filter, after.as_ref(), limit)?;
+            // Ids are no numbers: what follows is asked for after the last item.
+            let next = (found.len() >= limit.max(1)).then_some(Seq::NONE);
+            Ok(Page { items: found.into_iter().map(Arc::new).collect(), next })
+        })
+    }
+}
+
+impl Handler<ListOpenCommands> for MessageTable {
+    type Result = ResponseFuture<Result<Vec<Arc<CommandRecord>>, Unavailable>>;
+
+    fn handle(&mut self, message: ListOpenCommands, _: &mut Self::Context) -> Self::Result {
+        self.read(move |store, at| {
+            let open = store.open_commands(Some(&message.microgrid), at)?;
+            // The store keeps them longer, so that their end is seen.
+            let holds = |record: &CommandRecord| lease_end(record).is_none_or(|end| at < end);
+            Ok(open.into_iter().filter(holds).map(Arc::new).collect())
+        })
+    }
+}
+
+impl Handler<GetHealth> for MessageTable {
+    type Result = MessageResult<GetHealth>;
+
+    fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
+        let now = self.scope.clock().instant();
+        let away = self.journal.away();
+        MessageResult(CommandsHealth {
+            away_for: away
+                .map_or(Duration::ZERO, |absence| now.saturating_duration_since(absence.since)),
+            away: away
+                .map(|absence| Unavailable { what: WEB_STORE, reason: absence.reason.clone() }),
+            waiting: self.journal.waiting(),
+            open: self.journal.open(),
+        })
+    }
+}
