@@ -10,3 +10,4 @@ pub mod demo_view;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod simulate;

@@ -7,6 +7,7 @@ mod keys;
 mod microgrid;
 mod openapi;
 mod serve;
+mod simulate;
 mod token;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use memcloud_registry::{Clerk, Listing, PageRequest, Randomness, RegistryError, 
 use memcloud_supervision::Clock;
 
 use crate::config::{Configuration, ConfigurationError};
+use crate::simulate::scenario::ScenarioError;
 
 /// Runs microgrids: homes report by TLS, energy apps watch and steer them, people see and control it all.
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ enum Command {
     /// Register and list HEMs; their keys are rotated and revoked by REST.
     #[command(subcommand)]
     Hem(hem::Command),
+    /// Run a scenario of homes and jobs in simulated time, and report what control changes.
+    Simulate(simulate::Options),
     /// Print the OpenAPI document of the REST API.
     Openapi,
 }
@@ -69,7 +73,11 @@ pub fn run() -> ExitCode {
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "memcloud: {error:#}");
             // A wrong setting is a wrong call.
-            if error.is::<ConfigurationError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<ConfigurationError>() || error.is::<ScenarioError>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -85,6 +93,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             microgrid::run(&load(config)?, &command).map(|()| ExitCode::SUCCESS)
         }
         Command::Hem(command) => hem::run(&load(config)?, &command).map(|()| ExitCode::SUCCESS),
+        Command::Simulate(options) => simulate::run(&options),
         Command::Openapi => openapi::run().map(|()| ExitCode::SUCCESS),
     }
 }

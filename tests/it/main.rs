@@ -19,4 +19,5 @@ mod python_clients;
 mod readings;
 mod rest;
 mod shutdown;
+mod simulate;
 mod support;

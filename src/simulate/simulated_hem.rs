@@ -1,0 +1,155 @@
+//! A HEM without its socket: a home, the numbers of its readings, and what is not acknowledged yet. The
+//! rules are those of the socket protocol; what is left out is TLS and JSON. Pure.
+
+use std::collections::VecDeque;
+
+use memcloud_domain::messages::Durability;
+use memcloud_domain::{
+    Entry, Epoch, HemId, NodeDeclaration, NodeReading, Reading, Secret, Seq, Timestamp,
+};
+use memcloud_emulator::Home;
+use tokio::sync::watch;
+
+/// How many readings are handed over in one message after an outage.
+const BATCH: usize = 500;
+
+/// A connection.
+#[derive(Debug)]
+struct Session {
+    epoch: Epoch,
+    durable: watch::Receiver<Durability>,
+    /// What was handed over in it.
+    sent: Seq,
+}
+
+#[derive(Debug)]
+enum Link {
+    Down,
+    Connecting,
+    Up(Session),
+}
+
+/// A HEM without its socket.
+#[derive(Debug)]
+pub(super) struct SimulatedHem {
+    hem: HemId,
+    key: Secret,
+    nodes: Vec<NodeDeclaration>,
+    home: Home,
+    link: Link,
+    last: Seq,
+    /// What is not acknowledged, ascending.
+    kept: VecDeque<Reading>,
+}
+
+impl SimulatedHem {
+    pub(super) fn new(hem: HemId, key: Secret, nodes: Vec<NodeDeclaration>, home: Home) -> Self {
+        Self { hem, key, nodes, home, link: Link::Down, last: Seq::NONE, kept: VecDeque::new() }
+    }
+
+    pub(super) fn hem(&self) -> &HemId {
+        &self.hem
+    }
+
+    pub(super) fn key(&self) -> &Secret {
+        &self.key
+    }
+
+    pub(super) fn nodes(&self) -> &[NodeDeclaration] {
+        &self.nodes
+    }
+
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(super) fn home_mut(&mut self) -> &mut Home {
+        &mut self.home
+    }
+
+    /// The number of its newest reading.
+    pub(super) fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// How many readings wait for their acknowledgement.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The epoch of its open connection.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        match &self.link {
+            Link::Up(session) => Some(session.epoch),
+            Link::Down | Link::Connecting => None,
+        }
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        matches!(self.link, Link::Down)
+    }
+
+    /// Takes a reading, and keeps it until it is acknowledged.
+    pub(super) fn sample(&mut self, at: Timestamp) {
+        let nodes: Vec<NodeReading> = self.home.sample(at);
+        self.last = Seq(self.last.0 + 1);
+        self.kept.push_back(Reading { seq: self.last, ts: at, received: at, nodes });
+    }
+
+    pub(super) fn begin_to_connect(&mut self) {
+        self.link = Link::Connecting;
+    }
+
+    /// It was welcomed.
+    pub(super) fn welcomed(
+        &mut self,
+        epoch: Epoch,
+        mark: Seq,
+        durable: watch::Receiver<Durability>,
+    ) {
+        self.forget_through(mark);
+        self.link = Link::Up(Session { epoch, durable, sent: mark });
+    }
+
+    /// Its link is cut; answers the epoch of the connection that is over.
+    pub(super) fn cut(&mut self) -> Option<Epoch> {
+        let epoch = self.epoch();
+        self.link = Link::Down;
+        epoch
+    }
+
+    /// Forgets what is durable. Where the cloud ended the session, the link is down.
+    pub(super) fn take_acknowledgements(&mut self) {
+        let Link::Up(session) = &mut self.link else { return };
+        let durability = *session.durable.borrow_and_update();
+        if durability.fenced {
+            self.link = Link::Down;
+        }
+        self.forget_through(durability.through);
+    }
+
+    fn forget_through(&mut self, through: Seq) {
+        while self.kept.front().is_some_and(|reading| reading.seq <= through) {
+            self.kept.pop_front();
+        }
+    }
+
+    /// What is to be handed over next, received now. Said again until [`SimulatedHem::sent`] is.
+    pub(super) fn next_batch(&self, now: Timestamp) -> Option<(Epoch, Vec<Entry>)> {
+        let Link::Up(session) = &self.link else { return None };
+        let first = self.kept.partition_point(|reading| reading.seq <= session.sent);
+        let entries: Vec<Entry> = self
+            .kept
+            .range(first..)
+            .take(BATCH)
+            .map(|reading| Entry::Reading(Reading { received: now, ..reading.clone() }))
+            .collect();
+        if entries.is_empty() { None } else { Some((session.epoch, entries)) }
+    }
+
+    pub(super) fn sent(&mut self, through: Seq) {
+        if let Link::Up(session) = &mut self.link {
+            session.sent = session.sent.max(through);
+        }
+    }
+}
