@@ -7,17 +7,22 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
-use memcloud_domain::{Access, HemId, JobId, JobRecord, MicrogridId, Role, Secret};
+use memcloud_domain::messages::GetCommand;
+use memcloud_domain::{
+    Access, Asker, CommandId, CommandRecord, HemId, JobId, JobRecord, MicrogridId, Role, Secret,
+};
 use memcloud_registry::{AuthenticateToken, GetHem, GetJob, GetMicrogrid, Hem, Microgrid};
 use uuid::Uuid;
 
 use super::error::{ApiError, ApiResult, ErrorCode};
+use super::rate::PAUSE;
 use super::state::State;
 
 /// Who asks.
@@ -29,6 +34,15 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     /// What it may do.
     pub(crate) access: Access,
+    /// The one job that it wishes for.
+    pub(crate) job: Option<JobId>,
+}
+
+impl Identity {
+    /// Who asks for a command.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker::Token { id: self.id.to_string(), name: self.name.clone() }
+    }
 }
 
 /// Finds out who asks, before anything of the body is read. A request without a token goes on as
@@ -55,7 +69,18 @@ async fn identify(request: &HttpRequest) -> ApiResult<Option<Identity>> {
     let Some(known) = state.registrar.ask(AuthenticateToken { secret }).await? else {
         return Err(unauthenticated("this token does not hold, or does no longer"));
     };
-    Ok(Some(Identity { id: known.id, name: known.name, access: known.access }))
+    let identity =
+        Identity { id: known.id, name: known.name, access: known.access, job: known.job };
+    let now = state.clock.instant();
+    if let Err(error) = state.inner().limiter.take(&identity, request.method(), now) {
+        state.inner().metrics.rate_limited.inc();
+        // Whoever is refused waits for it, so that hammering slows the one who hammers.
+        if let Some(_held) = state.inner().limiter.hold() {
+            state.clock.sleep(PAUSE).await;
+        }
+        return Err(error);
+    }
+    Ok(Some(identity))
 }
 
 fn bearer_token(request: &HttpRequest) -> ApiResult<Option<Secret>> {
@@ -104,6 +129,8 @@ macro_rules! demands {
 demands! {
     /// Sees.
     Viewer,
+    /// Sees, and wishes for one job.
+    Job,
     /// Sees, and runs.
     Operator,
     /// Sees, runs, and changes what there is.
@@ -248,6 +275,21 @@ impl Guarded for JobRecord {
 
     async fn find(state: &State, id: JobId) -> ApiResult<Self> {
         state.registrar.ask(GetJob { id }).await
+    }
+
+    fn microgrid(&self) -> &MicrogridId {
+        &self.microgrid
+    }
+}
+
+impl Guarded for Arc<CommandRecord> {
+    type Id = CommandId;
+    const SEGMENT: &'static str = "command";
+    const WHAT: &'static str = "command";
+
+    async fn find(state: &State, id: CommandId) -> ApiResult<Self> {
+        let missing = ApiError::not_found(Self::WHAT, id.as_str());
+        state.commands.ask(GetCommand { command: id }).await?.ok_or(missing)
     }
 
     fn microgrid(&self) -> &MicrogridId {

@@ -2,12 +2,15 @@
 //! status, title, the OpenAPI document and the page of errors all follow from the table.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use memcloud_domain::messages::Unavailable;
+use memcloud_domain::CommandState;
+use memcloud_domain::messages::{CommandError, Unavailable};
+use memcloud_microgrid::MicrogridError;
 use memcloud_rest::Problem;
 use memcloud_store::registry::RegistryError;
 use memcloud_supervision::{AskError, OffloadError};
@@ -94,6 +97,12 @@ errors! {
     /// A request with this `Idempotency-Key` was done, and its answer carried a secret, which is not
     /// kept. `id` names what was made; rotate its key, or make another.
     SecretShown = "secret-shown", CONFLICT, "The secret was shown once already";
+    /// The command was sent already, or is over: it cannot be cancelled. `state` says how far it is.
+    TooLate = "too-late", CONFLICT, "It is too late to cancel";
+    /// The job's app makes its own wishes; only a job of the app `external` takes them from outside.
+    NotExternal = "not-external", CONFLICT, "The job makes its own wishes";
+    /// The job does not run. Start it first.
+    NotRunning = "not-running", CONFLICT, "The job does not run";
     /// The body is larger than `http.max_body`.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body must be JSON, and `Content-Type` must say so.
@@ -103,6 +112,11 @@ errors! {
     InvalidValue = "invalid-value", UNPROCESSABLE_ENTITY, "A value cannot be";
     /// The `Idempotency-Key` was used for another request. Take a new one.
     KeyReused = "key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for something else";
+    /// The token sends more than it may. `Retry-After` says when to go on.
+    TooManyRequests = "too-many-requests", TOO_MANY_REQUESTS, "The token sends more than it may";
+    /// The HEM has as many open commands as it may (`commands.max_open`). Wait for some to end, or
+    /// cancel them.
+    TooManyCommands = "too-many-commands", TOO_MANY_REQUESTS, "The HEM has too many open commands";
     /// A fault of ours; it is logged. Please report it.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something is wrong on our side";
     /// What is needed to answer is away or restarting; nothing was done. `Retry-After` says when to ask again.
@@ -120,8 +134,13 @@ pub struct ApiError {
     code: ErrorCode,
     detail: String,
     id: Option<String>,
+    state: Option<CommandState>,
     allow: Option<String>,
+    retry_after: Duration,
 }
+
+/// When to ask again, where nothing better is known.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(2);
 
 /// What handlers answer.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -130,7 +149,14 @@ impl ApiError {
     /// An error, with what happened this time.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), id: None, allow: None }
+        Self {
+            code,
+            detail: detail.into(),
+            id: None,
+            state: None,
+            allow: None,
+            retry_after: RETRY_AFTER_DEFAULT,
+        }
     }
 
     /// There is no such thing, or none that the caller may see: both read the same.
@@ -144,6 +170,20 @@ impl ApiError {
     #[must_use]
     pub(crate) fn about(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
+        self
+    }
+
+    /// Says how far the command is.
+    #[must_use]
+    pub(crate) fn in_state(mut self, state: CommandState) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Says when to ask again.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, span: Duration) -> Self {
+        self.retry_after = span;
         self
     }
 
@@ -170,7 +210,7 @@ impl ApiError {
             code: self.code.as_str().to_owned(),
             detail: self.detail.clone(),
             id: self.id.clone(),
-            state: None,
+            state: self.state,
         }
     }
 }
@@ -196,8 +236,9 @@ impl ResponseError for ApiError {
             StatusCode::UNAUTHORIZED => {
                 answer.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"memcloud\""));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                answer.insert_header((RETRY_AFTER, "2"));
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                let seconds = self.retry_after.as_millis().div_ceil(1_000).max(1);
+                answer.insert_header((RETRY_AFTER, seconds.to_string()));
             }
             _ => {}
         }
@@ -228,6 +269,42 @@ impl From<AskError> for ApiError {
 impl From<Unavailable> for ApiError {
     fn from(error: Unavailable) -> Self {
         Self::new(ErrorCode::Unavailable, error.to_string())
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CommandError::Invalid(_) => Self::new(ErrorCode::InvalidValue, detail),
+            CommandError::TooMany { .. } => Self::new(ErrorCode::TooManyCommands, detail),
+            CommandError::Unknown => Self::new(ErrorCode::NotFound, detail),
+            CommandError::TooLate(command) => Self::new(ErrorCode::TooLate, detail)
+                .about(command.id.as_str())
+                .in_state(command.state),
+            CommandError::Unavailable(away) => away.into(),
+            other => {
+                log::error!(error:% = other; "the ledger answered what REST has no word for");
+                Self::new(ErrorCode::Internal, "the command could not be dealt with")
+            }
+        }
+    }
+}
+
+impl From<MicrogridError> for ApiError {
+    fn from(error: MicrogridError) -> Self {
+        let detail = error.to_string();
+        let code = match error {
+            MicrogridError::NotExternal { .. } => ErrorCode::NotExternal,
+            MicrogridError::NotRunning { .. } => ErrorCode::NotRunning,
+            MicrogridError::TooManyWishes { .. } => ErrorCode::InvalidValue,
+            MicrogridError::UnknownHem { .. } | MicrogridError::UnknownJob { .. } => {
+                ErrorCode::NotFound
+            }
+            // Its supervisor starts, or restarts: in a moment it answers.
+            _ => ErrorCode::Unavailable,
+        };
+        Self::new(code, detail)
     }
 }
 

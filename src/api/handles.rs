@@ -9,11 +9,15 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Context, Handler, Message};
 use memcloud_bus::CloudBus;
 use memcloud_domain::HemStatus;
-use memcloud_domain::messages::{GetRoster, GetSeries, ListEvents, ListReadings};
+use memcloud_domain::messages::{
+    CancelCommand, GetCommand, GetRoster, GetSeries, ListCommands, ListEvents, ListMarks,
+    ListReadings, RequestCommands,
+};
+use memcloud_microgrid::{ExplainNodes, SubmitWishes};
 use memcloud_registry as registry;
 use memcloud_rest::Away;
 use memcloud_status::{self as status, MicrogridStatus, StatusPage};
-use memcloud_supervision::{Child, Clock, Port, Tree};
+use memcloud_supervision::{Child, Clock, Port, Scope, Tree};
 use memcloud_worker::AppCatalogue;
 
 use super::error::{ApiError, ApiResult};
@@ -128,6 +132,8 @@ ports! {
         list_jobs: registry::ListJobs,
         update_job: registry::UpdateJob,
         delete_job: registry::DeleteJob,
+        create_job_token: registry::CreateJobToken,
+        revoke_job_token: registry::RevokeJobToken,
         list_job_results: registry::ListJobResults,
         list_job_log: registry::ListJobLog,
         begin_idempotent: registry::BeginIdempotent,
@@ -142,6 +148,25 @@ ports! {
         list_readings: ListReadings,
         list_events: ListEvents,
         get_series: GetSeries,
+        list_marks: ListMarks,
+    }
+}
+
+ports! {
+    /// What is asked of the `CommandProcessor`.
+    CommandPorts {
+        request: RequestCommands,
+        get: GetCommand,
+        list: ListCommands,
+        cancel: CancelCommand,
+    }
+}
+
+ports! {
+    /// What is asked of the `ChiefMicrogridOperator`, who passes it to the right supervisor.
+    DispatchPorts {
+        explain: ExplainNodes,
+        submit: SubmitWishes,
     }
 }
 
@@ -164,6 +189,8 @@ pub type HealthProbe =
 pub struct Handles {
     /// What time it is.
     pub clock: Clock,
+    /// Below which the API's own actors start.
+    pub scope: Scope,
     /// All actors.
     pub tree: Tree,
     /// Microgrids, HEMs, keys, tokens, jobs.
@@ -172,6 +199,10 @@ pub struct Handles {
     pub historian: HistorianPorts,
     /// How HEMs and microgrids stand now.
     pub status: StatusPorts,
+    /// Commands.
+    pub commands: CommandPorts,
+    /// Wishes, and why nodes are as they are.
+    pub dispatch: DispatchPorts,
     /// The apps that can be deployed.
     pub apps: AppCatalogue,
     /// Where the live feed listens.

@@ -60,19 +60,78 @@ impl FromRequest for Once {
 /// What a POST made.
 #[derive(Debug)]
 pub(crate) struct Made {
-    location: String,
-    body: String,
+    answered: Answered,
     secret_of: Option<String>,
 }
 
+/// The answer to a POST, now or again.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    status: StatusCode,
+    location: Option<String>,
+    body: String,
+    is_replay: bool,
+}
+
+impl Answered {
+    /// The id of what was made: the last part of its path.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.location.as_deref()?.rsplit('/').next()
+    }
+
+    /// The same with another body.
+    ///
+    /// # Errors
+    /// `internal` where it cannot be written.
+    pub(crate) fn with_body(self, body: &impl Serialize) -> ApiResult<Self> {
+        Ok(Self { body: json(body)?, ..self })
+    }
+
+    /// As HTTP carries it.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((CONTENT_TYPE, JSON)).insert_header(("Cache-Control", "no-store"));
+        if self.is_replay {
+            response.insert_header(("Idempotency-Replayed", "true"));
+        }
+        if let Some(location) = self.location {
+            response.insert_header((LOCATION, location));
+        }
+        response.body(self.body)
+    }
+}
+
+fn json(body: &impl Serialize) -> ApiResult<String> {
+    serde_json::to_string(body).map_err(|error| {
+        log::error!(error:%; "an answer cannot be written as JSON");
+        ApiError::new(ErrorCode::Internal, "the answer cannot be written")
+    })
+}
+
 impl Made {
+    fn answered(
+        status: StatusCode,
+        location: Option<&str>,
+        body: &impl Serialize,
+    ) -> ApiResult<Self> {
+        let location = location.map(|path| format!("{}{path}", super::BASE));
+        let answered = Answered { status, location, body: json(body)?, is_replay: false };
+        Ok(Self { answered, secret_of: None })
+    }
+
     /// Something new, at a path below the base.
     pub(crate) fn at(location: String, body: &impl Serialize) -> ApiResult<Self> {
-        let body = serde_json::to_string(body).map_err(|error| {
-            log::error!(error:%; "an answer cannot be written as JSON");
-            ApiError::new(ErrorCode::Internal, "the answer cannot be written")
-        })?;
-        Ok(Self { location: format!("{}{location}", super::BASE), body, secret_of: None })
+        Self::answered(StatusCode::CREATED, Some(&location), body)
+    }
+
+    /// Something that is begun, at a path below the base.
+    pub(crate) fn begun(location: &str, body: &impl Serialize) -> ApiResult<Self> {
+        Self::answered(StatusCode::ACCEPTED, Some(location), body)
+    }
+
+    /// Something with this status and no path of its own.
+    pub(crate) fn without_path(status: StatusCode, body: &impl Serialize) -> ApiResult<Self> {
+        Self::answered(status, None, body)
     }
 
     /// Says that the answer carries a secret of what has this id.
@@ -85,20 +144,12 @@ impl Made {
         match &self.secret_of {
             Some(id) => IdempotentAnswer::Secret { id: id.clone() },
             None => IdempotentAnswer::Body {
-                status: StatusCode::CREATED.as_u16(),
+                status: self.answered.status.as_u16(),
                 content_type: JSON.to_owned(),
-                location: Some(self.location.clone()),
-                body: self.body.clone(),
+                location: self.answered.location.clone(),
+                body: self.answered.body.clone(),
             },
         }
-    }
-
-    fn into_answer(self) -> HttpResponse {
-        HttpResponse::Created()
-            .insert_header((LOCATION, self.location))
-            .insert_header((CONTENT_TYPE, JSON))
-            .insert_header(("Cache-Control", "no-store"))
-            .body(self.body)
     }
 }
 
@@ -115,7 +166,21 @@ impl Once {
         body_digest: [u8; 32],
         work: impl Future<Output = ApiResult<Made>> + 'static,
     ) -> ApiResult<HttpResponse> {
-        let Some(key) = self.key else { return work.await.map(Made::into_answer) };
+        self.perform(state, caller, body_digest, work).await.map(Answered::into_response)
+    }
+
+    /// The same, for whoever has something to add to the answer.
+    ///
+    /// # Errors
+    /// As [`Once::run`].
+    pub(crate) async fn perform(
+        self,
+        state: &State,
+        caller: &Identity,
+        body_digest: [u8; 32],
+        work: impl Future<Output = ApiResult<Made>> + 'static,
+    ) -> ApiResult<Answered> {
+        let Some(key) = self.key else { return work.await.map(|made| made.answered) };
         let scope = IdempotencyScope { principal: caller.id.to_string(), key };
         let fingerprint = Sha256::new()
             .chain_update(self.method.as_str())
@@ -158,7 +223,7 @@ impl Once {
             made
         });
         match to_the_end.await {
-            Ok(made) => made.map(Made::into_answer),
+            Ok(made) => made.map(|made| made.answered),
             Err(error) => {
                 log::error!(error:%; "the work of a POST crashed");
                 Err(ApiError::new(ErrorCode::Internal, "the work of this request crashed"))
@@ -175,20 +240,14 @@ fn secret_shown(id: &str) -> ApiError {
     .about(id)
 }
 
-fn again(answer: IdempotentAnswer) -> ApiResult<HttpResponse> {
-    let (status, content_type, location, body) = match answer {
-        IdempotentAnswer::Secret { id } => return Err(secret_shown(&id)),
-        IdempotentAnswer::Body { status, content_type, location, body } => {
-            (status, content_type, location, body)
-        }
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::CREATED);
-    let mut response = HttpResponse::build(status);
-    response.insert_header((CONTENT_TYPE, content_type));
-    response.insert_header(("Cache-Control", "no-store"));
-    response.insert_header(("Idempotency-Replayed", "true"));
-    if let Some(location) = location {
-        response.insert_header((LOCATION, location));
+fn again(answer: IdempotentAnswer) -> ApiResult<Answered> {
+    match answer {
+        IdempotentAnswer::Secret { id } => Err(secret_shown(&id)),
+        IdempotentAnswer::Body { status, location, body, .. } => Ok(Answered {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::CREATED),
+            location,
+            body,
+            is_replay: true,
+        }),
     }
-    Ok(response.body(body))
 }

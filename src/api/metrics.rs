@@ -27,6 +27,12 @@ pub(crate) struct ApiMetrics {
     pub(crate) live_lost: IntCounter,
     /// Listeners that were turned away because there were too many.
     pub(crate) live_refused: IntCounter,
+    /// Who waits for a command now.
+    pub(crate) waiting: IntGauge,
+    /// Requests that could not wait because too many did.
+    pub(crate) waiting_refused: IntCounter,
+    /// Requests that were refused because their tokens had sent too many.
+    pub(crate) rate_limited: IntCounter,
 }
 
 impl ApiMetrics {
@@ -57,12 +63,36 @@ impl ApiMetrics {
             "memcloud_live_refused_total",
             "Listeners that were turned away because `http.max_live` listened already.",
         )?;
+        let waiting = IntGauge::new(
+            "memcloud_http_waiting",
+            "Requests that wait for a command to be decided.",
+        )?;
+        let waiting_refused = IntCounter::new(
+            "memcloud_http_waiting_refused_total",
+            "Requests that were answered at once because `http.max_waiting` waited already.",
+        )?;
+        let rate_limited = IntCounter::new(
+            "memcloud_http_rate_limited_total",
+            "Requests that were refused because their token had sent more than it may.",
+        )?;
+        registry.register(Box::new(waiting.clone()))?;
+        registry.register(Box::new(waiting_refused.clone()))?;
+        registry.register(Box::new(rate_limited.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(live_listeners.clone()))?;
         registry.register(Box::new(live_lost.clone()))?;
         registry.register(Box::new(live_refused.clone()))?;
-        Ok(Self { requests, seconds, live_listeners, live_lost, live_refused })
+        Ok(Self {
+            requests,
+            seconds,
+            live_listeners,
+            live_lost,
+            live_refused,
+            waiting,
+            waiting_refused,
+            rate_limited,
+        })
     }
 
     fn count(&self, method: &Method, route: &str, status: u16, span: Duration) {

@@ -3,6 +3,7 @@
 
 mod accept;
 mod caller;
+mod command_check;
 mod csv;
 mod cursor;
 pub mod error;
@@ -13,14 +14,18 @@ mod idempotency;
 mod live;
 mod metrics;
 mod openapi;
+mod rate;
 mod routes;
 mod server;
 mod state;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use error::{ApiError, ErrorCode};
-pub use handles::{Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts};
+pub use handles::{
+    CommandPorts, DispatchPorts, Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts,
+};
 pub use openapi::openapi;
 pub use server::{ApiServer, serve};
 

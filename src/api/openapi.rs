@@ -63,7 +63,7 @@ fn complete(document: &mut OpenApi) {
             add_parameters(path, &method, operation);
             let is_change = method == HttpMethod::Patch;
             let name = operation.operation_id.as_deref();
-            if is_change || name == Some("create_enrolment_token") {
+            if is_change || matches!(name, Some("create_enrolment_token" | "submit_wishes")) {
                 // No field of these is required, and no body at all reads as `{}`.
                 if let Some(RefOr::T(body)) = &mut operation.request_body {
                     body.required = Some(Required::False);
@@ -90,10 +90,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
 const ID: &str = "Id";
 
 /// The named parts of a path, each with what it names.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
     ("microgrid", "The microgrid's id."),
     ("hem", "The HEM's id."),
     ("job", "The job's id."),
+    ("command", "The command's id."),
     ("id", "The enrolment token's id, a UUID; not its secret."),
 ];
 
@@ -151,7 +152,8 @@ fn idempotency_key() -> Parameter {
 /// The errors that an operation can answer, by what it takes.
 fn errors_of(path: &str, method: &HttpMethod, operation: &Operation) -> Vec<ErrorCode> {
     use ErrorCode as E;
-    let mut errors = vec![E::Unauthenticated, E::Forbidden, E::Unavailable, E::Unanswered];
+    let mut errors =
+        vec![E::Unauthenticated, E::Forbidden, E::TooManyRequests, E::Unavailable, E::Unanswered];
     let parameters = operation.parameters.iter().flatten();
     let query: Vec<_> = parameters
         .filter_map(|parameter| match parameter {
@@ -197,6 +199,15 @@ fn errors_of(path: &str, method: &HttpMethod, operation: &Operation) -> Vec<Erro
             E::KeyReused,
         ]),
         HttpMethod::Delete => errors.push(E::InUse),
+        _ => {}
+    }
+    if path.ends_with("/commands") {
+        errors.push(E::TooManyCommands);
+    }
+    match operation.operation_id.as_deref() {
+        Some("cancel_command") => errors.push(E::TooLate),
+        Some("submit_wishes") => errors.extend([E::NotExternal, E::NotRunning]),
+        Some("create_job_token") => errors.push(E::NotExternal),
         _ => {}
     }
     let types: usize = operation

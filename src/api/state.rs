@@ -8,9 +8,18 @@ use tokio::sync::watch;
 
 use super::error::{ApiError, ApiResult, ErrorCode};
 use super::handles::Handles;
-use super::live::Listeners;
+use super::live::{Hub, Listeners, LiveHub};
 use super::metrics::ApiMetrics;
+use super::rate::{Limiter, Rates};
+use super::waiting::Waiters;
 use crate::config;
+
+/// Who may wait for commands at a time.
+const MOST_WAITING: usize = 1_000;
+/// How many updates of the live feed are held for those who come back.
+const LIVE_HISTORY: usize = 8_192;
+/// How much a token may ask for a second.
+const RATES: Rates = Rates { writes: 100, job_requests: 20 };
 
 /// What every handler can reach. Cheap to clone.
 #[derive(Clone)]
@@ -26,12 +35,19 @@ pub(crate) struct Inner {
     pub(crate) metrics: ApiMetrics,
     /// Who listens to the live feed.
     pub(crate) listeners: Listeners,
+    /// How much each token may ask for.
+    pub(crate) limiter: Limiter,
+    /// Who waits for commands.
+    pub(crate) waiters: Arc<Waiters>,
+    /// What the live feed tells, and told last.
+    pub(crate) hub: Arc<Hub>,
     /// Turns true when the server is being shut down.
     pub(crate) closing: watch::Receiver<bool>,
 }
 
 impl State {
-    /// Puts it together; registers the API's own counters beside those of the handles.
+    /// Puts it together: registers the API's own counters beside those of the handles, and starts the
+    /// live hub below their scope.
     ///
     /// # Errors
     /// Where the handles' metrics registry holds metrics of the same names already.
@@ -42,7 +58,12 @@ impl State {
     ) -> Result<Self, prometheus::Error> {
         let metrics = ApiMetrics::new(&handles.metrics)?;
         let listeners = Listeners::new(settings.max_live, &metrics);
-        Ok(Self(Arc::new(Inner { handles, settings, metrics, listeners, closing })))
+        let waiters = Waiters::new(MOST_WAITING, &metrics);
+        let hub = Arc::new(Hub::new(LIVE_HISTORY, Arc::clone(&waiters)));
+        LiveHub::start(&handles.scope, &handles.bus, &hub);
+        let limiter = Limiter::new(RATES);
+        let inner = Inner { handles, settings, metrics, listeners, limiter, waiters, hub, closing };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// The state of the application that a request came to.

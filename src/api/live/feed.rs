@@ -1,20 +1,26 @@
-//! One listener's feed. A task of its own takes what it is for from the bus and puts it in the
+//! One listener's feed. A task of its own takes what it is for from the hub and puts it in the
 //! listener's bounded queue, so that a connection that does not take it off costs nobody else.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use memcloud_bus::{CloudEvent, CommittedBatch, Delivery, Pattern, Queue, QueueInlet, queue};
-use memcloud_domain::messages::{JobReport, ReadingsCommitted};
-use memcloud_domain::{Entry, HemId, MicrogridId, Timestamp};
+use memcloud_bus::{CloudEvent, CommittedBatch, Delivery, Queue, QueueInlet, queue};
+use memcloud_domain::messages::{JobReport, ListMarks};
+use memcloud_domain::{Entry, HemId, MicrogridId, Seq, Timestamp};
 use memcloud_rest::{LiveDevice, LiveJobReport, LiveMessage, NodeValues};
 use prometheus::IntCounter;
 
+use super::hub::{Held, Hub, Position, What};
 use super::listeners::Seat;
-use crate::api::error::{ApiError, ApiResult, ErrorCode};
+use crate::api::error::ApiResult;
 use crate::api::state::State;
 
-/// How many messages of the bus wait for a feed's own task, which only sorts them.
-const BUS_QUEUE: usize = 256;
+/// How much of what the hub holds is taken at a time.
+const PORTION: usize = 64;
+/// How many HEMs a `missed` names.
+const MOST_MISSED: usize = 1_000;
 /// How long nothing may be said before a sign of life is.
 pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
@@ -32,11 +38,16 @@ impl Filter {
         self.hem.as_ref().is_none_or(|wanted| wanted == hem)
     }
 
+    fn wants_microgrid(&self, microgrid: &MicrogridId) -> bool {
+        self.microgrid.as_ref().is_none_or(|wanted| wanted == microgrid)
+    }
+
     fn wants(&self, event: &CloudEvent) -> bool {
-        if self.microgrid.as_ref().is_some_and(|wanted| wanted != event.microgrid()) {
+        if !self.wants_microgrid(event.microgrid()) {
             return false;
         }
         match event {
+            CloudEvent::CommandChanged(fact) => self.wants_hem(&fact.command.hem),
             CloudEvent::LatestSeen(fact) => self.wants_hem(&fact.hem),
             CloudEvent::HemStatusChanged(fact) => self.wants_hem(&fact.status.hem),
             CloudEvent::JobReported(_) => self.hem.is_none(),
@@ -48,135 +59,233 @@ impl Filter {
 /// Something to be told, which shares the memory of the message that it came in.
 #[derive(Debug, Clone)]
 enum Update {
-    Entry { microgrid: MicrogridId, batch: CommittedBatch, index: usize },
-    Event(Box<CloudEvent>),
+    Entry { number: u64, microgrid: MicrogridId, batch: CommittedBatch, index: usize },
+    Fact { number: u64, event: Arc<CloudEvent> },
+    Lost(u64),
 }
 
 /// What is said to a listener next.
 #[derive(Debug)]
 pub(super) struct Said {
-    /// The number of a stored reading or event, as `<hem>:<seq>`.
+    /// Its id, to go on from there.
     pub(super) id: Option<String>,
     /// The message as JSON.
     pub(super) json: String,
 }
 
-/// One listener's feed; also holds its seat.
+impl Said {
+    fn new(id: Option<String>, message: &LiveMessage) -> Self {
+        Self { id, json: serde_json::to_string(message).unwrap_or_default() }
+    }
+
+    /// The message as JSON, with its id among its fields.
+    pub(super) fn json_with_id(&self) -> String {
+        match (&self.id, self.json.strip_prefix('{')) {
+            (Some(id), Some(fields)) => format!("{{\"id\":\"{id}\",{fields}"),
+            _ => self.json.clone(),
+        }
+    }
+}
+
+/// One listener's feed; also holds its seat. First comes what was held since it listened last, straight
+/// from the hub, then what its own task put in its queue meanwhile.
 #[derive(Debug)]
 pub(super) struct Feed {
+    hub: Arc<Hub>,
+    filter: Arc<Filter>,
+    /// Taken from the hub, to be told next.
+    portion: VecDeque<Update>,
+    /// Where the hub is to be read on, and where what was held then ends.
+    held: Range<u64>,
     updates: Queue<Update>,
     next: Option<Said>,
+    /// The id of the newest update when this feed began.
+    begins_behind: String,
     lost: IntCounter,
     _seat: Seat,
 }
 
 impl Feed {
-    /// Binds to the bus what the filter lets through.
+    /// Listens from now on, or, with the id of the update that was heard last, from there on.
     ///
     /// # Errors
-    /// `internal` where the microgrid's id is no routing key, which ids are.
-    pub(super) fn open(state: &State, filter: Filter, seat: Seat) -> ApiResult<Self> {
-        let key = filter.microgrid.as_ref().map_or("#", |microgrid| microgrid.as_str());
-        let pattern: Pattern = key.parse().map_err(|error| {
-            log::error!(error:%; "a microgrid's id is no routing key");
-            ApiError::new(ErrorCode::Internal, "this microgrid cannot be listened to")
-        })?;
-        let readings = state.bus.readings.bind(&pattern, BUS_QUEUE);
-        let events = state.bus.events.bind(&pattern, BUS_QUEUE);
+    /// Those of the historian, who is asked for the HEMs' numbers where what came since is not held.
+    pub(super) async fn open(
+        state: &State,
+        filter: Filter,
+        last_id: Option<&str>,
+        seat: Seat,
+    ) -> ApiResult<Self> {
+        let hub = Arc::clone(&state.inner().hub);
+        let filter = Arc::new(filter);
         let (inlet, updates) = queue(state.inner().settings.live_queue);
-        actix_web::rt::spawn(sort(readings, events, filter, inlet));
-        Ok(Self { updates, next: None, lost: state.inner().metrics.live_lost.clone(), _seat: seat })
+        let head = hub.head();
+        let begins_behind = hub.id(head - 1);
+        actix_web::rt::spawn(sort(Arc::clone(&hub), head, Arc::clone(&filter), inlet));
+        let (from, next) = match last_id.map(|id| hub.position(id)) {
+            None => (head, None),
+            Some(Position::From(from)) => (from.min(head), None),
+            // Asked only now: whatever was committed before the feed begins is below these marks.
+            Some(Position::TooLongAgo) => {
+                let missed = missed(state, &filter).await?;
+                (head, Some(Said::new(Some(begins_behind.clone()), &missed)))
+            }
+        };
+        Ok(Self {
+            hub,
+            filter,
+            portion: VecDeque::new(),
+            held: from..head,
+            updates,
+            next,
+            begins_behind,
+            lost: state.inner().metrics.live_lost.clone(),
+            _seat: seat,
+        })
     }
 
-    /// Waits for what is to be said next; nothing once the bus is gone. May be dropped while it waits.
+    /// The id behind which it goes on, if the connection breaks before anything was said.
+    pub(super) fn begins_behind(&self) -> &str {
+        &self.begins_behind
+    }
+
+    /// Waits for what is to be said next; nothing once the hub is gone. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> Option<Said> {
-        if let Some(said) = self.next.take() {
-            return Some(said);
-        }
         loop {
-            let Delivery { message, lost_before } = self.updates.recv().await?;
-            let update = told(&message);
-            if lost_before == 0 {
-                let Some(update) = update else { continue };
-                return Some(update);
+            if let Some(said) = self.next.take() {
+                return Some(said);
             }
-            self.lost.inc_by(lost_before);
-            self.next = update;
-            return Some(said(None, &LiveMessage::Lost { count: lost_before }));
+            if let Some(update) = self.portion.pop_front() {
+                self.next = self.told(&update);
+                continue;
+            }
+            if !self.held.is_empty() {
+                self.read_on();
+                continue;
+            }
+            let Delivery { message, lost_before } = self.updates.recv().await?;
+            self.next = self.told(&message);
+            if lost_before > 0 {
+                return Some(self.say_lost(lost_before));
+            }
         }
+    }
+
+    fn read_on(&mut self) {
+        let portion = self.hub.read(self.held.start, self.held.end, PORTION);
+        if portion.gone > 0 {
+            self.next = Some(self.say_lost(portion.gone));
+        }
+        for held in &portion.held {
+            self.portion.extend(updates(held, &self.filter, &self.held));
+        }
+        self.held.start = portion.next;
+    }
+
+    fn say_lost(&self, count: u64) -> Said {
+        self.lost.inc_by(count);
+        Said::new(None, &LiveMessage::Lost { count })
+    }
+
+    /// What an update says to a listener; nothing where it is none of theirs.
+    fn told(&self, update: &Update) -> Option<Said> {
+        let (number, message) = match update {
+            Update::Entry { number, microgrid, batch, index } => {
+                let batch = batch.batch();
+                (number, entry_told(microgrid, &batch.hem, batch.entries.get(*index)?)?)
+            }
+            Update::Fact { number, event } => (number, event_told(event)?),
+            Update::Lost(count) => return Some(self.say_lost(*count)),
+        };
+        Some(Said::new(Some(self.hub.id(*number)), &message))
     }
 }
 
-/// Takes from the bus what the filter lets through, until the listener or the bus is gone.
-async fn sort(
-    mut readings: Queue<ReadingsCommitted>,
-    mut events: Queue<CloudEvent>,
-    filter: Filter,
-    inlet: QueueInlet<Update>,
-) {
+/// Says of each HEM up to which number its entries are in the store.
+async fn missed(state: &State, filter: &Filter) -> ApiResult<LiveMessage> {
+    let marks = state.historian.ask(ListMarks { microgrid: filter.microgrid.clone() }).await?;
+    let mut hems: BTreeMap<HemId, Seq> = marks
+        .into_iter()
+        .filter(|mark| filter.wants_hem(&mark.hem))
+        .map(|mark| (mark.hem, mark.mark))
+        .collect();
+    let more = hems.len() > MOST_MISSED;
+    while hems.len() > MOST_MISSED {
+        hems.pop_last();
+    }
+    Ok(LiveMessage::Missed { hems, more })
+}
+
+/// What of something that happened a filter lets through, within a span of numbers.
+fn updates<'a>(
+    held: &'a Held,
+    filter: &Filter,
+    span: &'a Range<u64>,
+) -> impl Iterator<Item = Update> + 'a {
+    let is_wanted = match &held.what {
+        What::Batch(microgrid, batch) => {
+            filter.wants_microgrid(microgrid) && filter.wants_hem(&batch.batch().hem)
+        }
+        What::Fact(event) => filter.wants(event),
+        What::Lost(_) => true,
+    };
+    let numbers = if is_wanted { held.number..held.end() } else { 0..0 };
+    numbers.filter(|number| span.contains(number)).map(move |number| match &held.what {
+        What::Batch(microgrid, batch) => Update::Entry {
+            number,
+            microgrid: microgrid.clone(),
+            batch: batch.clone(),
+            index: usize::try_from(number - held.number).unwrap_or(usize::MAX),
+        },
+        What::Fact(event) => Update::Fact { number, event: Arc::clone(event) },
+        What::Lost(count) => Update::Lost(*count),
+    })
+}
+
+/// Takes from the hub what the filter lets through, until the listener or the hub is gone.
+async fn sort(hub: Arc<Hub>, from: u64, filter: Arc<Filter>, inlet: QueueInlet<Update>) {
+    let mut head = hub.follow();
     let mut look_around = tokio::time::interval(SIGN_OF_LIFE);
-    loop {
-        tokio::select! {
-            delivery = readings.recv() => {
-                let Some(Delivery { message, lost_before }) = delivery else { return };
-                inlet.note_lost(lost_before);
-                for batch in CommittedBatch::of_commit(&message.batches) {
-                    if !filter.wants_hem(&batch.batch().hem) {
-                        continue;
-                    }
-                    for index in 0..batch.batch().entries.len() {
-                        let microgrid = message.microgrid.clone();
-                        inlet.push(Update::Entry { microgrid, batch: batch.clone(), index });
-                    }
+    let mut cursor = from;
+    while !inlet.is_abandoned() {
+        let end = *head.borrow_and_update();
+        while cursor < end {
+            let portion = hub.read(cursor, end, PORTION);
+            inlet.note_lost(portion.gone);
+            let span = cursor..end;
+            for held in &portion.held {
+                for update in updates(held, &filter, &span) {
+                    inlet.push(update);
                 }
             }
-            delivery = events.recv() => {
-                let Some(Delivery { message, lost_before }) = delivery else { return };
-                inlet.note_lost(lost_before);
-                if filter.wants(&message) {
-                    inlet.push(Update::Event(Box::new(message)));
+            cursor = portion.next;
+            // Others on this thread have their turn.
+            tokio::task::yield_now().await;
+        }
+        tokio::select! {
+            changed = head.changed() => {
+                if changed.is_err() {
+                    return;
                 }
             }
             _ = look_around.tick() => {}
         }
-        if inlet.is_abandoned() {
-            return;
-        }
     }
 }
 
-fn said(id: Option<String>, message: &LiveMessage) -> Said {
-    Said { id, json: serde_json::to_string(message).unwrap_or_default() }
-}
-
-/// What an update says to a listener; nothing where it is none of theirs.
-fn told(update: &Update) -> Option<Said> {
-    match update {
-        Update::Entry { microgrid, batch, index } => {
-            let batch = batch.batch();
-            entry_told(microgrid, &batch.hem, batch.entries.get(*index)?)
-        }
-        Update::Event(event) => event_told(event).map(|message| said(None, &message)),
-    }
-}
-
-fn entry_told(microgrid: &MicrogridId, hem: &HemId, entry: &Entry) -> Option<Said> {
-    let id = Some(format!("{hem}:{}", entry.seq()));
+fn entry_told(microgrid: &MicrogridId, hem: &HemId, entry: &Entry) -> Option<LiveMessage> {
     let (microgrid, hem) = (microgrid.clone(), hem.clone());
     match entry {
-        Entry::Reading(reading) => Some(said(
-            id,
-            &LiveMessage::Reading {
-                microgrid,
-                hem,
-                seq: reading.seq,
-                ts: reading.ts.to_datetime(),
-                received: reading.received.to_datetime(),
-                nodes: reading.nodes.iter().copied().map(NodeValues::from).collect(),
-            },
-        )),
+        Entry::Reading(reading) => Some(LiveMessage::Reading {
+            microgrid,
+            hem,
+            seq: reading.seq,
+            ts: reading.ts.to_datetime(),
+            received: reading.received.to_datetime(),
+            nodes: reading.nodes.iter().copied().map(NodeValues::from).collect(),
+        }),
         Entry::Event(event) => {
-            Some(said(id, &LiveMessage::Event { microgrid, hem, event: event.clone().into() }))
+            Some(LiveMessage::Event { microgrid, hem, event: event.clone().into() })
         }
         Entry::Refused(_) => None,
     }
@@ -211,6 +320,11 @@ fn event_told(event: &CloudEvent) -> Option<LiveMessage> {
                 JobReport::Result(result) => LiveJobReport::Result(result.clone().into()),
                 JobReport::State(state) => state.clone().into(),
             },
+        }),
+        CloudEvent::CommandChanged(fact) => Some(LiveMessage::Command {
+            microgrid: fact.command.microgrid.clone(),
+            hem: fact.command.hem.clone(),
+            command: Box::new(fact.command.as_ref().into()),
         }),
         _ => None,
     }

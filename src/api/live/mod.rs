@@ -1,8 +1,9 @@
-//! The live feed: readings, status changes and job events as they come, over a WebSocket or as
+//! The live feed: readings, status changes, commands and job events as they come, over a WebSocket or as
 //! Server-Sent Events. It carries hints: who is slow loses updates and is told how many, and who
 //! needs all reads the stored readings.
 
 mod feed;
+mod hub;
 mod listeners;
 mod origin;
 mod sse;
@@ -12,10 +13,11 @@ use actix_web::http::header::UPGRADE;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use memcloud_domain::{HemId, MicrogridId};
 use memcloud_registry::{GetHem, GetMicrogrid};
-use memcloud_rest::LiveMessage;
+use memcloud_rest::{LiveEvent, LiveMessage};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+pub(crate) use self::hub::{Hub, LiveHub};
 pub(crate) use self::listeners::Listeners;
 
 use self::feed::{Feed, Filter};
@@ -38,6 +40,9 @@ pub(crate) struct LiveQuery {
     /// Only of this HEM (and of no job).
     #[param(value_type = memcloud_rest::schemas::Id, required = false)]
     hem: Option<HemId>,
+    /// Go on behind the message of this id; `Last-Event-ID` goes before it.
+    #[param(value_type = String, max_length = 64, required = false)]
+    after: Option<String>,
 }
 
 /// What happens, as it happens.
@@ -46,11 +51,12 @@ pub(crate) struct LiveQuery {
     summary = "Listen",
     description = "A WebSocket (with `Upgrade: websocket`), or Server-Sent Events (with \
         `Accept: text/event-stream`). Each text message, or each event's data, is one JSON object. \
-        The event id of a stored reading is `<hem>:<seq>`. A listener that is too slow loses the \
-        oldest updates and is told how many.",
-    params(LiveQuery),
+        With the id of the message that was heard last it goes on behind that, if that is still held; \
+        if not, `missed` says up to where the store has what was missed. A listener that is too slow \
+        loses the oldest updates and is told how many. Over a WebSocket each message carries its `id`.",
+    params(LiveQuery, ("Last-Event-ID" = Option<String>, Header, description = "Go on behind the message of this id.")),
     responses(
-        (status = 101, description = "The WebSocket is open."),
+        (status = 101, body = LiveEvent, description = "The WebSocket is open."),
         (status = 200, content_type = "text/event-stream", body = LiveMessage, description = "The stream, without end."),
     )
 )]
@@ -64,6 +70,8 @@ pub(crate) async fn live(
     body: web::Payload,
 ) -> ApiResult<HttpResponse> {
     origin::check(&request, &state.inner().settings.allowed_origins)?;
+    let last_id = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok());
+    let last_id = last_id.map(str::to_owned).or_else(|| query.0.after.clone());
     let filter = filter(&caller, &state, query.0).await?;
     let is_websocket = request
         .headers()
@@ -74,7 +82,7 @@ pub(crate) async fn live(
         accept.choose(&[EVENT_STREAM])?;
     }
     let seat = state.inner().listeners.seat()?;
-    let feed = Feed::open(&state, filter, seat)?;
+    let feed = Feed::open(&state, filter, last_id.as_deref(), seat).await?;
     if is_websocket {
         websocket::answer(&request, body, feed, state.inner().closing.clone())
     } else {

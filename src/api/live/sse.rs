@@ -11,7 +11,9 @@ use super::feed::{Feed, SIGN_OF_LIFE, Said};
 
 /// Answers with the stream. It ends when the server is shut down.
 pub(super) fn answer(feed: Feed, closing: watch::Receiver<bool>) -> HttpResponse {
-    let hello = Bytes::from_static(b"retry: 2000\n: listening\n\n");
+    // The id alone is no event, but where a listener goes on that hears nothing else.
+    let hello = format!("retry: 2000\nid: {}\n: listening\n\n", feed.begins_behind());
+    let hello = Bytes::from(hello);
     let events =
         stream::unfold((feed, closing, Some(hello)), |(mut feed, mut closing, hello)| async {
             if let Some(hello) = hello {

@@ -70,7 +70,7 @@ async fn converse(
                 patiently(session.ping(b"")).await
             }
             said = feed.next() => match said {
-                Some(said) => patiently(session.text(said.json)).await,
+                Some(said) => patiently(session.text(said.json_with_id())).await,
                 None => break End::Say(CloseCode::Away, "the feed has ended"),
             },
         };

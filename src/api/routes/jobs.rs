@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 
 use super::parameters::{self, Limit, Moment, PageQuery, page};
 use crate::api::caller::{Authorised, Caller, Operator, Viewer};
+use crate::api::command_check::checked_priority;
 use crate::api::cursor;
 use crate::api::error::{ApiError, ApiResult, ErrorCode};
 use crate::api::extract::{Body, Query};
@@ -23,7 +24,6 @@ use crate::api::idempotency::{Made, Once};
 use crate::api::state::State;
 
 const LIST: &str = "jobs";
-const PRIORITIES: std::ops::RangeInclusive<i32> = -1_000..=1_000;
 
 /// List the apps
 ///
@@ -114,7 +114,7 @@ pub(super) async fn create(
     let NewJob { app, configuration, priority } = body.value;
     let given = Value::Object(configuration.unwrap_or_default());
     let configuration = state.apps.validate(&app, &given).map_err(refused)?;
-    let priority = checked_priority(priority)?.unwrap_or(0);
+    let priority = priority.map(checked_priority).transpose()?.unwrap_or(0);
     let own = state.get_ref().clone();
     let make = CreateJob { microgrid: microgrid.id.clone(), app, configuration, priority };
     let work = async move {
@@ -131,16 +131,6 @@ fn refused(error: AppError) -> ApiError {
     };
     let text: String = error.to_string().chars().take(1_000).collect();
     ApiError::new(ErrorCode::InvalidValue, format!("{field}: {text}"))
-}
-
-fn checked_priority(priority: Option<i32>) -> ApiResult<Option<i32>> {
-    match priority {
-        Some(priority) if !PRIORITIES.contains(&priority) => Err(ApiError::new(
-            ErrorCode::InvalidValue,
-            format!("priority: {priority} is not from -1000 to 1000"),
-        )),
-        _ => Ok(priority),
-    }
 }
 
 /// Look at a job
@@ -166,7 +156,7 @@ pub(super) async fn update(
     };
     let change = Change {
         configuration,
-        priority: checked_priority(body.value.priority)?,
+        priority: body.value.priority.map(checked_priority).transpose()?,
         state: body.value.state.map(|state| match state {
             WantedJobState::Running => JobState::Running,
             WantedJobState::Stopped => JobState::Stopped,

@@ -1,13 +1,17 @@
 //! The paths below the base, one file per resource.
 
+mod commands;
 mod hems;
 mod history;
 mod jobs;
+mod many_commands;
 mod microgrids;
 mod parameters;
 mod raw;
 mod session;
 mod tree;
+mod why;
+mod wishes;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -38,6 +42,13 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>) {
         .service(raw::readings)
         .service(raw::events)
         .service(history::of_hem)
+        .service(commands::make)
+        .service(commands::list)
+        .service(commands::get)
+        .service(commands::cancel)
+        .service(many_commands::make)
+        .service(why::of_hem)
+        .service(why::of_microgrid)
         .service(jobs::apps)
         .service(jobs::list)
         .service(jobs::get)
@@ -45,6 +56,9 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>) {
         .service(jobs::delete)
         .service(jobs::log)
         .service(jobs::results)
+        .service(wishes::submit)
+        .service(wishes::create_token)
+        .service(wishes::revoke_token)
         .service(super::live::live)
         .service(tree::tree);
 }

@@ -15,6 +15,6 @@ pub(super) async fn who_am_i(caller: Caller<Viewer>) -> web::Json<WhoAmI> {
         name: caller.name.clone(),
         role: caller.access.role,
         microgrid: caller.access.microgrid.clone(),
-        job: None,
+        job: caller.job.clone(),
     })
 }

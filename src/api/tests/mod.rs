@@ -2,7 +2,10 @@
 //! simulated time and without a socket.
 
 mod access;
+mod commands;
 mod data;
+mod external_jobs;
 mod live;
 mod resources;
+mod stand_ins;
 mod world;

@@ -199,9 +199,9 @@ fn the_tree_shows_who_runs() {
         let tree = world.ask("GET", "/tree", None).await.json();
         let names: Vec<_> =
             tree["children"].as_array().unwrap().iter().map(|child| &child["name"]).collect();
-        assert_eq!(names, ["historian", "registrar", "status"]);
+        assert_eq!(names, ["cmo", "commands", "historian", "live-hub", "registrar", "status"]);
         let pruned = world.ask("GET", "/tree?children=1", None).await.json();
         assert_eq!(pruned["children"].as_array().unwrap().len(), 1);
-        assert_eq!(pruned["more_children"], 2);
+        assert_eq!(pruned["more_children"], 5);
     });
 }

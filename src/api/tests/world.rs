@@ -6,196 +6,35 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use actix::{Actor, Context, Handler, MessageResult};
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{HttpResponse, web};
-use memcloud_bus::CloudBus;
-use memcloud_domain::messages::{
-    GetSeries, ListEvents, ListReadings, Order, Page, SeriesSubject, Unavailable,
-};
-use memcloud_domain::{
-    Access, HemEvent, HemId, HemStatus, MicrogridId, PowerTotals, Reading, Resolution, Role, Seq,
-    Series, Timestamp,
-};
+use memcloud_bus::{CloudBus, CloudEvent};
+use memcloud_domain::messages::{AuthenticateHem, CommandChanged, HemCredential};
+use memcloud_domain::{Access, CommandId, CommandState, Reading, Role, Secret, Seq, Timestamp};
 use memcloud_registry::{
     CreateApiToken, Followers, Randomness, Registrar, RegistrarConfig, RegistrarParts,
     SqliteRegistry,
 };
 use memcloud_rest::Away;
-use memcloud_status::{
-    GetHemStatus, GetMicrogridStatus, ListHemStatuses, ListMicrogridStatuses, MicrogridStatus,
-    StatusPage,
-};
-use memcloud_supervision::{Child, ChildSpec, Observe, Scope, Universe, supervised};
+use memcloud_supervision::{Child, ChildSpec, Clock, Scope, Universe};
 use memcloud_worker::AppCatalogue;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::api::handles::{Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts};
+use super::stand_ins::{Shared, StandInDispatch, StandInHistorian, StandInLedger, StandInStatus};
+use crate::api::handles::{
+    CommandPorts, DispatchPorts, Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts,
+};
 use crate::api::server::{Document, Shown, app};
 use crate::api::state::State;
 use crate::config::Configuration;
 
 /// 2026-11-23T12:00:00Z.
 pub(super) const NOW: i64 = 1_795_435_200_000;
-
-/// What the stand-ins know, and what they were asked.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) readings: Vec<Reading>,
-    pub(super) events: Vec<HemEvent>,
-    pub(super) statuses: BTreeMap<HemId, HemStatus>,
-    pub(super) series_asked: Option<(SeriesSubject, String)>,
-    pub(super) pages_asked: usize,
-    pub(super) largest_page: usize,
-    pub(super) is_away: bool,
-}
-
-type Shared = Arc<std::sync::Mutex<Known>>;
-
-/// Stands in for the historian: keeps what the test puts in.
-struct StandInHistorian(Shared);
-
-impl Actor for StandInHistorian {
-    type Context = Context<Self>;
-}
-impl Observe for StandInHistorian {}
-supervised!(StandInHistorian);
-
-fn page<T: Clone>(
-    items: &[T],
-    seq: impl Fn(&T) -> Seq,
-    after: Option<Seq>,
-    limit: usize,
-    order: Order,
-) -> Page<T> {
-    let mut fitting: Vec<T> = items
-        .iter()
-        .filter(|item| match (after, order) {
-            (None, _) => true,
-            (Some(after), Order::Ascending) => seq(item) > after,
-            (Some(after), Order::Descending) => seq(item) < after,
-        })
-        .cloned()
-        .collect();
-    if order == Order::Descending {
-        fitting.reverse();
-    }
-    let is_last = fitting.len() <= limit;
-    fitting.truncate(limit);
-    let next = if is_last { None } else { fitting.last().map(seq) };
-    Page { items: fitting, next }
-}
-
-impl StandInHistorian {
-    fn known(&self) -> Result<std::sync::MutexGuard<'_, Known>, Unavailable> {
-        let known = self.0.lock().unwrap();
-        if known.is_away {
-            return Err(Unavailable { what: "iot store", reason: "the disk is full".to_owned() });
-        }
-        Ok(known)
-    }
-}
-
-impl Handler<ListReadings> for StandInHistorian {
-    type Result = MessageResult<ListReadings>;
-
-    fn handle(&mut self, asked: ListReadings, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.known().map(|mut known| {
-            known.pages_asked += 1;
-            known.largest_page = known.largest_page.max(asked.limit);
-            let in_range: Vec<Reading> = known
-                .readings
-                .iter()
-                .filter(|reading| asked.range.from.is_none_or(|from| reading.ts >= from))
-                .filter(|reading| asked.range.to.is_none_or(|to| reading.ts < to))
-                .cloned()
-                .collect();
-            page(&in_range, |reading| reading.seq, asked.after, asked.limit, asked.order)
-        }))
-    }
-}
-
-impl Handler<ListEvents> for StandInHistorian {
-    type Result = MessageResult<ListEvents>;
-
-    fn handle(&mut self, asked: ListEvents, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.known().map(|known| {
-            page(&known.events, |event| event.seq, asked.after, asked.limit, asked.order)
-        }))
-    }
-}
-
-impl Handler<GetSeries> for StandInHistorian {
-    type Result = MessageResult<GetSeries>;
-
-    fn handle(&mut self, asked: GetSeries, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.known().map(|mut known| {
-            known.series_asked = Some((asked.subject, asked.time_zone));
-            Series {
-                points: Vec::new(),
-                unit: asked.quantity.unit().to_owned(),
-                resolution: Resolution::Minute,
-                step_seconds: 60,
-            }
-        }))
-    }
-}
-
-/// Stands in for the status monitor: answers what the test puts in.
-struct StandInStatus(Shared);
-
-impl Actor for StandInStatus {
-    type Context = Context<Self>;
-}
-impl Observe for StandInStatus {}
-supervised!(StandInStatus);
-
-impl Handler<GetHemStatus> for StandInStatus {
-    type Result = MessageResult<GetHemStatus>;
-
-    fn handle(&mut self, asked: GetHemStatus, _: &mut Context<Self>) -> Self::Result {
-        let known = self.0.lock().unwrap();
-        MessageResult(known.statuses.get(&asked.hem).cloned().map(Arc::new))
-    }
-}
-
-impl Handler<ListHemStatuses> for StandInStatus {
-    type Result = MessageResult<ListHemStatuses>;
-
-    fn handle(&mut self, asked: ListHemStatuses, _: &mut Context<Self>) -> Self::Result {
-        let known = self.0.lock().unwrap();
-        let wanted = asked.hems.unwrap_or_default();
-        let items = wanted
-            .iter()
-            .filter_map(|hem| known.statuses.get(hem).cloned().map(Arc::new))
-            .collect();
-        MessageResult(StatusPage { items, next: None })
-    }
-}
-
-fn nobody(microgrid: MicrogridId) -> MicrogridStatus {
-    MicrogridStatus { microgrid, totals: PowerTotals::default(), online: 0, active: 0, known: 0 }
-}
-
-impl Handler<GetMicrogridStatus> for StandInStatus {
-    type Result = MessageResult<GetMicrogridStatus>;
-
-    fn handle(&mut self, asked: GetMicrogridStatus, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(nobody(asked.microgrid))
-    }
-}
-
-impl Handler<ListMicrogridStatuses> for StandInStatus {
-    type Result = MessageResult<ListMicrogridStatuses>;
-
-    fn handle(&mut self, asked: ListMicrogridStatuses, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(asked.microgrids.into_iter().map(nobody).collect())
-    }
-}
 
 type Answering = Pin<Box<dyn Future<Output = ServiceResponse<BoxBody>>>>;
 
@@ -204,6 +43,7 @@ pub(super) struct World {
     pub(super) known: Shared,
     pub(super) bus: CloudBus,
     pub(super) admin: String,
+    pub(super) clock: Clock,
     /// Made false, `/health/ready` says that the web store is away.
     pub(super) is_well: Arc<AtomicBool>,
     registrar: Child<Registrar>,
@@ -246,14 +86,23 @@ impl World {
         let in_status = Arc::clone(&known);
         let status = scope
             .supervise(ChildSpec::new("status"), move |_| StandInStatus(Arc::clone(&in_status)));
+        let in_ledger = Arc::clone(&known);
+        let ledger = scope
+            .supervise(ChildSpec::new("commands"), move |_| StandInLedger(Arc::clone(&in_ledger)));
+        let in_dispatch = Arc::clone(&known);
+        let dispatch = scope
+            .supervise(ChildSpec::new("cmo"), move |_| StandInDispatch(Arc::clone(&in_dispatch)));
         let bus = CloudBus::in_process();
         let is_well = Arc::new(AtomicBool::new(true));
         let handles = Handles {
             clock: scope.clock().clone(),
+            scope: scope.clone(),
             tree: scope.tree(),
             registrar: RegistrarPorts::of(&registrar),
             historian: HistorianPorts::of(&historian),
             status: StatusPorts::of(&status),
+            commands: CommandPorts::of(&ledger),
+            dispatch: DispatchPorts::of(&dispatch),
             apps: AppCatalogue::standard(),
             bus: bus.clone(),
             health: vec![probe(Arc::clone(&is_well))],
@@ -277,6 +126,7 @@ impl World {
             known,
             bus,
             admin: String::new(),
+            clock: scope.clock().clone(),
             is_well,
             registrar,
             call,
@@ -293,7 +143,7 @@ impl World {
         let number = self.tokens.borrow().fetch_add(1, Ordering::Relaxed);
         let access = Access { role, microgrid: microgrid.map(|id| id.parse().unwrap()) };
         let make = CreateApiToken { name: format!("token {number}"), access };
-        let made = self.registrar.ask(make, std::time::Duration::from_secs(5)).await;
+        let made = self.registrar.ask(make, Duration::from_secs(5)).await;
         made.unwrap().unwrap().secret.expose().to_owned()
     }
 
@@ -321,6 +171,25 @@ impl World {
         body: Option<Value>,
     ) -> Answer {
         self.send(as_caller(token, method, path, body)).await
+    }
+
+    /// Lets a HEM connect for a moment, and declare its nodes.
+    pub(super) async fn declare(&self, hem: &str, nodes: Value) {
+        let key = self.ask("POST", &format!("/hems/{hem}/key"), None).await.json();
+        let hello = AuthenticateHem {
+            hem: hem.parse().unwrap(),
+            credential: HemCredential::Key(Secret::new(key["key"].as_str().unwrap())),
+            nodes: Some(serde_json::from_value(nodes).unwrap()),
+            firmware: None,
+        };
+        self.registrar.ask(hello, Duration::from_secs(5)).await.unwrap().unwrap();
+    }
+
+    /// Moves a command on, and says so on the bus.
+    pub(super) fn move_command(&self, id: &str, state: CommandState) {
+        let id = CommandId::new(id).unwrap();
+        let command = self.known.lock().unwrap().moved(&id, state);
+        self.bus.events.publish("", CloudEvent::CommandChanged(CommandChanged { command }));
     }
 
     /// Makes a microgrid with HEMs.

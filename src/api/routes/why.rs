@@ -1,0 +1,65 @@
+//! Why each node is as it is.
+
+use actix_web::{get, web};
+use memcloud_domain::{HemId, NodeId, NodeWhy};
+use memcloud_microgrid::ExplainNodes;
+use memcloud_registry::{Hem, Microgrid};
+use memcloud_rest::{Page, Why};
+
+use super::parameters::PageQuery;
+use crate::api::caller::{Authorised, Viewer};
+use crate::api::cursor;
+use crate::api::error::{ApiError, ApiResult, ErrorCode};
+use crate::api::extract::Query;
+use crate::api::state::State;
+
+const LIST: &str = "why";
+
+/// Why a home's nodes are as they are
+///
+/// Of each node a sentence, what holds there, and everything that is wanted of it.
+#[utoipa::path(operation_id = "explain_hem", tag = "Commands", responses((status = 200, body = Page<Why>, description = "All its nodes.")))]
+#[get("/hems/{hem}/why")]
+pub(super) async fn of_hem(
+    hem: Authorised<Hem, Viewer>,
+    state: web::Data<State>,
+) -> ApiResult<web::Json<Page<Why>>> {
+    let asked = ExplainNodes { microgrid: hem.microgrid.clone(), hem: Some(hem.id.clone()) };
+    let nodes = state.dispatch.ask(asked).await?;
+    Ok(web::Json(Page { items: nodes.into_iter().map(Why::from).collect(), next: None }))
+}
+
+/// Why a microgrid's nodes are as they are
+///
+/// The same for all its nodes, by HEM and node.
+#[utoipa::path(operation_id = "explain_microgrid", tag = "Commands", params(PageQuery), responses((status = 200, body = Page<Why>, description = "A page.")))]
+#[get("/microgrids/{microgrid}/why")]
+pub(super) async fn of_microgrid(
+    microgrid: Authorised<Microgrid, Viewer>,
+    state: web::Data<State>,
+    query: Query<PageQuery>,
+) -> ApiResult<web::Json<Page<Why>>> {
+    let after =
+        query.0.after.as_deref().map(|text| key(&cursor::decode(LIST, text)?)).transpose()?;
+    let asked = ExplainNodes { microgrid: microgrid.id.clone(), hem: None };
+    let nodes = state.dispatch.ask(asked).await?;
+    Ok(web::Json(page(nodes, after.as_ref(), query.0.limit.get())))
+}
+
+fn page(mut nodes: Vec<NodeWhy>, after: Option<&(HemId, NodeId)>, limit: usize) -> Page<Why> {
+    nodes.sort_by(|one, other| (&one.hem, one.node).cmp(&(&other.hem, other.node)));
+    let beyond =
+        |why: &NodeWhy| after.is_none_or(|(hem, node)| (&why.hem, why.node) > (hem, *node));
+    let mut rest = nodes.into_iter().filter(beyond);
+    let items: Vec<Why> = rest.by_ref().take(limit).map(Why::from).collect();
+    let next = rest.next().and_then(|_| items.last());
+    let next = next.map(|why| cursor::encode(LIST, &format!("{}/{}", why.hem, why.node)));
+    Page { items, next }
+}
+
+fn key(text: &str) -> ApiResult<(HemId, NodeId)> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(hem, node)| Some((HemId::new(hem).ok()?, NodeId(node.parse().ok()?))));
+    parsed.ok_or_else(|| ApiError::new(ErrorCode::BadCursor, "after: this is no cursor"))
+}
