@@ -97,10 +97,13 @@ pub struct Standing {
     pub since: Timestamp,
     /// Until when.
     pub until: Timestamp,
-    /// Whether the node falls back when it ends: a command without a lease only keeps jobs off.
-    pub leased: bool,
+    /// How long its orders hold; absent where the node is not to fall back: then the claim only keeps
+    /// jobs off for a while.
+    pub lease_ms: Option<u64>,
     /// How far it is.
     pub stage: Stage,
+    /// Whether it was said that the envelope refuses it.
+    pub complained: bool,
 }
 
 impl Standing {

@@ -56,7 +56,7 @@ impl Default for DispatchLimits {
             pause: Duration::from_secs(60),
             limits_every: Duration::from_secs(5),
             placing: 4_096,
-            at_once: 256,
+            at_once: 64,
         }
     }
 }
