@@ -1,7 +1,10 @@
-//! The demo: a cloud, a fleet of emulated homes that reach it over TLS like any others, two energy
-//! apps, and what a person sees of it. Started again on the same folder it goes on where it was.
+//! The demo: a cloud, a fleet of emulated homes that reach it over TLS like any others, energy apps
+//! that watch and steer them, and what a person sees of it. Started again on the same folder it goes
+//! on where it was.
 
+mod apps;
 mod sampler;
+mod steering_sampler;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -12,12 +15,10 @@ use anyhow::Context;
 use memcloud_domain::{Access, MicrogridId, PowerLimits, Role, Secret, Timestamp};
 use memcloud_emulator::{Backfill, Dataset, Fleet, FleetConfig};
 use memcloud_registry::{
-    Clerk, CreateApiToken, CreateEnrolmentToken, CreateJob, CreateMicrogrid, GetMicrogrid,
-    ListApiTokens, ListJobs, NewMicrogrid, PageRequest, RegistryError, RevokeApiToken,
+    Clerk, CreateApiToken, CreateEnrolmentToken, CreateMicrogrid, GetMicrogrid, ListApiTokens,
+    NewMicrogrid, PageRequest, RegistryError, RevokeApiToken,
 };
 use memcloud_supervision::Clock;
-use memcloud_worker::AppCatalogue;
-use serde_json::json;
 use tokio::sync::watch;
 
 use self::sampler::Sampler;
@@ -30,8 +31,6 @@ use crate::keys;
 const MICROGRID: &str = "fontana";
 /// The name of its token; an earlier one of this name is revoked.
 const TOKEN_NAME: &str = "demo";
-/// Net import of the five homes over which the demo's `limit-watch` raises an alarm, per home.
-const LIMIT_WATTS_PER_HOME: f64 = 2_000.0;
 /// How often the picture changes.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -51,6 +50,7 @@ pub struct Demo {
     cloud: Cloud,
     fleet: Option<Fleet>,
     sampler: Sampler,
+    chosen: watch::Sender<Option<String>>,
 }
 
 impl Demo {
@@ -73,7 +73,7 @@ impl Demo {
         let cloud = Cloud::start(&configuration).await?;
         let clerk = cloud.clerk();
         prepare_microgrid(&clerk, &microgrid)?;
-        deploy_apps(&clerk, &microgrid, homes)?;
+        apps::deploy(&clerk, &microgrid, homes)?;
         let token = new_token(&clerk)?;
         let enrol = clerk.carry_out(CreateEnrolmentToken {
             microgrid: microgrid.clone(),
@@ -88,8 +88,15 @@ impl Demo {
             messages: VecDeque::new(),
             ..DemoSnapshot::starting("Fontana", dataset.offset(), now(&cloud))
         };
-        let sampler = Sampler::new(microgrid, &cloud, first);
-        Ok(Self { cloud, fleet: Some(fleet), sampler })
+        let (chosen, looked_at) = watch::channel(None);
+        let sampler = Sampler::new(microgrid, &cloud, looked_at, first);
+        Ok(Self { cloud, fleet: Some(fleet), sampler, chosen })
+    }
+
+    /// Where the view says which home the person looks at.
+    #[must_use]
+    pub fn chosen_home(&self) -> watch::Sender<Option<String>> {
+        self.chosen.clone()
     }
 
     /// What there is to show at once.
@@ -171,28 +178,6 @@ fn prepare_microgrid(clerk: &Clerk, id: &MicrogridId) -> anyhow::Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Both apps run on the demo's microgrid, unless someone has deployed jobs there already.
-fn deploy_apps(clerk: &Clerk, microgrid: &MicrogridId, homes: usize) -> anyhow::Result<()> {
-    let page = PageRequest::first(1);
-    if !clerk.carry_out(ListJobs { microgrid: Some(microgrid.clone()), page })?.items.is_empty() {
-        return Ok(());
-    }
-    let apps = AppCatalogue::standard();
-    #[expect(clippy::cast_precision_loss, reason = "nobody demonstrates 2^52 homes")]
-    let limit_watts = homes as f64 * LIMIT_WATTS_PER_HOME;
-    for (app, configuration) in
-        [("energy-accounting", json!({})), ("limit-watch", json!({ "limit_watts": limit_watts }))]
-    {
-        clerk.carry_out(CreateJob {
-            microgrid: microgrid.clone(),
-            app: app.to_owned(),
-            configuration: apps.validate(app, &configuration)?,
-            priority: 0,
-        })?;
-    }
-    Ok(())
 }
 
 /// A new admin's token; the one of an earlier run is revoked, as nobody wrote it down.

@@ -5,9 +5,11 @@
 //! here asks the cloud for anything: whoever starts it sends the snapshots.
 
 mod figures;
+mod palette;
 pub mod plain;
 pub mod screen;
 mod snapshot;
+mod words;
 
 use std::io::{self, IsTerminal, Write};
 use std::thread;
@@ -21,8 +23,10 @@ pub(crate) use self::figures::count;
 pub use self::plain::PlainView;
 pub use self::screen::ScreenView;
 pub use self::snapshot::{
-    Addresses, DemoSnapshot, HomeLine, IngestLine, JobLine, Message, TREND_POINTS, TrendPoint,
+    Addresses, CommandLine, DemoSnapshot, HomeLine, HomeWhy, IngestLine, JobLine, Message,
+    TREND_POINTS, TrendPoint,
 };
+pub(crate) use self::words::{asked, ordered, short_name};
 
 /// How long a key may wait for its answer, and a snapshot for being drawn.
 const BEAT: Duration = Duration::from_millis(100);
@@ -31,16 +35,21 @@ const BEAT: Duration = Duration::from_millis(100);
 ///
 /// Blocks: it wants a thread of its own. In a terminal it draws, and `q`, Escape or Ctrl-C fulfil
 /// `quit` and end it; otherwise it prints plain lines, and only the sender's end ends it. The
-/// terminal is restored however this ends, also by a panic anywhere in the process.
+/// terminal is restored however this ends, also by a panic anywhere in the process. `chosen` is told
+/// which home the person looks at.
 ///
 /// # Errors
 /// The terminal's own errors. A reader of the plain lines that went away is none.
-pub fn run(snapshots: watch::Receiver<DemoSnapshot>, quit: oneshot::Sender<()>) -> io::Result<()> {
+pub fn run(
+    snapshots: watch::Receiver<DemoSnapshot>,
+    chosen: &watch::Sender<Option<String>>,
+    quit: oneshot::Sender<()>,
+) -> io::Result<()> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return run_plain(snapshots, &mut io::stdout().lock());
     }
     let mut terminal = ratatui::try_init()?;
-    let ended = run_screen(snapshots, &mut terminal);
+    let ended = run_screen(snapshots, chosen, &mut terminal);
     ratatui::restore();
     if matches!(ended, Ok(Ended::ByPerson)) {
         // Nobody waits for it any more when the demo is already on its way down.
@@ -59,6 +68,7 @@ enum Ended {
 
 fn run_screen(
     mut snapshots: watch::Receiver<DemoSnapshot>,
+    chosen: &watch::Sender<Option<String>>,
     terminal: &mut DefaultTerminal,
 ) -> io::Result<Ended> {
     let mut view = ScreenView::default();
@@ -71,6 +81,12 @@ fn run_screen(
         if stale {
             let snapshot = snapshots.borrow_and_update().clone();
             terminal.draw(|frame| view.render(frame, &snapshot))?;
+            let home = view.chosen(&snapshot).map(|home| home.name.clone());
+            chosen.send_if_modified(|known| {
+                let is_new = *known != home;
+                *known = home;
+                is_new
+            });
             stale = false;
         }
         if event::poll(BEAT)? {
@@ -109,4 +125,9 @@ fn run_plain(mut snapshots: watch::Receiver<DemoSnapshot>, out: &mut impl Write)
         }
         thread::sleep(BEAT);
     }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::screen::tests::evening;
 }

@@ -50,9 +50,10 @@ async fn run_demo(
     let mut demo = Demo::start(configuration, options).await?;
     let (snapshots, shown) = watch::channel(demo.first_snapshot());
     let (quit, has_quit) = oneshot::channel();
+    let chosen = demo.chosen_home();
     let view = std::thread::Builder::new()
         .name("demo-view".to_owned())
-        .spawn(move || demo_view::run(shown, quit))
+        .spawn(move || demo_view::run(shown, &chosen, quit))
         .context("the view cannot be started")?;
     let outcome = tokio::select! {
         failure = demo.run(&snapshots) => Err(failure),

@@ -9,8 +9,10 @@ use memcloud_emulator::FleetProgress;
 use memcloud_registry::{ListJobResults, ListJobs, PageRequest, ResultQuery};
 use memcloud_status::{GetMicrogridStatus, ListHemStatuses};
 use memcloud_supervision::Clock;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::steering_sampler::SteeringSampler;
 use crate::api::{RegistrarPorts, StatusPorts};
 use crate::cloud::Cloud;
 use crate::demo_view::{DemoSnapshot, HomeLine, IngestLine, JobLine, Message, count};
@@ -31,6 +33,7 @@ pub(super) struct Sampler {
     clock: Clock,
     registrar: RegistrarPorts,
     status: StatusPorts,
+    steering: SteeringSampler,
     snapshot: DemoSnapshot,
     counted: VecDeque<(Instant, u64)>,
     jobs_due: Instant,
@@ -39,7 +42,12 @@ pub(super) struct Sampler {
 
 impl Sampler {
     /// A sampler of a microgrid.
-    pub(super) fn new(microgrid: MicrogridId, cloud: &Cloud, first: DemoSnapshot) -> Self {
+    pub(super) fn new(
+        microgrid: MicrogridId,
+        cloud: &Cloud,
+        chosen: watch::Receiver<Option<String>>,
+        first: DemoSnapshot,
+    ) -> Self {
         let clock = cloud.scope().clock().clone();
         Self {
             microgrid,
@@ -47,6 +55,7 @@ impl Sampler {
             clock,
             registrar: cloud.registrar().clone(),
             status: cloud.status().clone(),
+            steering: SteeringSampler::new(cloud, chosen),
             snapshot: first,
             counted: VecDeque::new(),
             said: BTreeMap::new(),
@@ -63,6 +72,7 @@ impl Sampler {
         self.snapshot.at = Timestamp(self.clock.unix_ms());
         self.count(fleet);
         self.sample_homes().await;
+        self.steering.sample(&self.microgrid, &mut self.snapshot).await;
         if self.clock.instant() >= self.jobs_due {
             self.jobs_due = self.clock.instant() + JOBS_EVERY;
             self.sample_jobs().await;
@@ -111,8 +121,18 @@ impl Sampler {
             limit: MOST_HOMES,
         };
         if let Ok(page) = self.status.list_hem_statuses.ask(homes, DEADLINE).await {
+            let before = std::mem::take(&mut self.snapshot.homes);
             self.snapshot.homes =
                 page.items.iter().map(|status| HomeLine::from(status.as_ref())).collect();
+            // What is ordered is asked for next; until it is answered it stays.
+            let mut known: BTreeMap<String, Vec<String>> =
+                before.into_iter().map(|home| (home.name, home.ordered)).collect();
+            for home in &mut self.snapshot.homes {
+                home.ordered = known.remove(&home.name).unwrap_or_default();
+            }
+            for status in &page.items {
+                self.steering.learn(status);
+            }
         }
     }
 

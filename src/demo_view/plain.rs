@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use memcloud_domain::{JobState, Timestamp};
+use memcloud_domain::{CommandId, CommandState, JobState, Timestamp};
 
 use super::figures::{count, local_time, percent, power, rate};
-use super::snapshot::{DemoSnapshot, JobLine};
+use super::snapshot::{CommandLine, DemoSnapshot, JobLine};
+use super::words::{command_to_try, is_told};
 
 /// How often the figures are said again.
 const STATUS_EVERY_SECONDS: u64 = 10;
 /// How often progress in the back-fill is told, in parts of the whole.
 const BACKFILL_STEPS: u64 = 4;
+/// So many commands are told at a time; of more, how many there are.
+const MOST_COMMANDS: usize = 6;
 
 /// Turns snapshots into lines. Pure: time is the snapshots'.
 #[derive(Debug, Default)]
@@ -22,6 +25,9 @@ pub struct PlainView {
     homes: BTreeMap<String, bool>,
     jobs: BTreeMap<String, (JobState, String, bool)>,
     newest_message: Option<Timestamp>,
+    /// The state in which each command was told.
+    commands: BTreeMap<CommandId, CommandState>,
+    suggested: bool,
 }
 
 impl PlainView {
@@ -40,6 +46,7 @@ impl PlainView {
         self.say_messages(snapshot, &mut said);
         self.say_homes(snapshot, &mut said);
         self.say_jobs(snapshot, &mut said);
+        self.say_commands(snapshot, &mut said);
         let due = self.said.is_none_or(|then| {
             snapshot.at < then || snapshot.at.since(then).as_secs() >= STATUS_EVERY_SECONDS
         });
@@ -47,8 +54,38 @@ impl PlainView {
             self.said = Some(snapshot.at);
             said.push(status(snapshot));
         }
+        let to_try = if self.suggested || snapshot.ingest.backfill.is_some() {
+            Vec::new()
+        } else {
+            let online = snapshot.homes.iter().find(|home| home.online);
+            command_to_try(&snapshot.addresses, online)
+        };
+        if !to_try.is_empty() {
+            self.suggested = true;
+            said.push("a command to try; it ends in `effective`, with its evidence:".to_owned());
+        }
         let time = local_time(snapshot.at, snapshot.offset, "%H:%M:%S");
-        said.into_iter().map(|line| format!("{time}  {line}")).collect()
+        // What is to be pasted has no time before it.
+        said.into_iter().map(|line| format!("{time}  {line}")).chain(to_try).collect()
+    }
+
+    fn say_commands(&mut self, snapshot: &DemoSnapshot, said: &mut Vec<String>) {
+        let is_news = |command: &&CommandLine| {
+            is_told(command.state) && self.commands.get(&command.id) != Some(&command.state)
+        };
+        // Oldest first, as they happened.
+        let news: Vec<&CommandLine> = snapshot.commands.iter().rev().filter(is_news).collect();
+        let named = news.iter().take(if news.len() > MOST_COMMANDS {
+            MOST_COMMANDS - 1
+        } else {
+            MOST_COMMANDS
+        });
+        said.extend(named.map(|command| command_sentence(command)));
+        if news.len() > MOST_COMMANDS {
+            said.push(format!("and {} more commands", news.len() + 1 - MOST_COMMANDS));
+        }
+        self.commands =
+            snapshot.commands.iter().map(|command| (command.id.clone(), command.state)).collect();
     }
 
     fn say_backfill(&mut self, snapshot: &DemoSnapshot, said: &mut Vec<String>) {
@@ -109,6 +146,12 @@ impl PlainView {
     }
 }
 
+fn command_sentence(command: &CommandLine) -> String {
+    let CommandLine { home, what, state, by, because, .. } = command;
+    let because = if because.is_empty() { String::new() } else { format!(": {because}") };
+    format!("{home} {what}: {}, by {by}{because}", state.as_str())
+}
+
 fn job_sentence(job: &JobLine) -> String {
     let mark = if job.alarm { "ALARM " } else { "" };
     let state = job_state(&job.state);
@@ -156,7 +199,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::demo_view::screen::tests::evening;
+    use crate::demo_view::tests::evening;
 
     fn told(view: &mut PlainView, snapshot: &DemoSnapshot) -> String {
         view.accept(snapshot).join("\n")
@@ -215,5 +258,36 @@ mod tests {
         let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
         assert_eq!(count("filling in the past"), 5);
         assert_eq!(count(&snapshot.messages[0].text), 1);
+    }
+
+    #[test]
+    fn a_command_is_told_when_it_is_known_what_became_of_it_and_only_once() {
+        let mut view = PlainView::default();
+        let mut snapshot = evening();
+        view.accept(&snapshot);
+        let command = |number: usize, state| CommandLine {
+            id: CommandId::new(&format!("c-{number}")).unwrap(),
+            at: snapshot.at,
+            home: "home-1".into(),
+            what: "battery −1.25 kW".into(),
+            state,
+            by: "the job self-consumption".into(),
+            because: "covers the home's demand".into(),
+        };
+        let (sent, effective) =
+            (command(1, CommandState::Sent), command(1, CommandState::Effective));
+        let many: Vec<CommandLine> =
+            (2..12).map(|number| command(number, CommandState::Ineffective)).collect();
+        snapshot.commands = vec![sent];
+        assert_eq!(told(&mut view, &snapshot), "");
+        snapshot.commands = vec![effective.clone()];
+        let line = "18:03:02  home-1 battery −1.25 kW: effective, by the job self-consumption: \
+                    covers the home's demand";
+        assert_eq!(told(&mut view, &snapshot), line);
+        assert_eq!(told(&mut view, &snapshot), "");
+        snapshot.commands.extend(many);
+        let lines = view.accept(&snapshot);
+        assert_eq!(lines.len(), 6);
+        assert!(lines[5].ends_with("and 5 more commands"), "{lines:?}");
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 
 use chrono::FixedOffset;
-use memcloud_domain::{HemStatus, JobState, PowerTotals, StateOfCharge, Timestamp, Watts};
+use memcloud_domain::{
+    CommandId, CommandState, HemStatus, JobState, NodeAction, NodeId, NodeKind, PowerTotals,
+    StateOfCharge, Timestamp, Watts,
+};
 
 /// How many points of the recent past are worth keeping: ten minutes at one a second.
 pub const TREND_POINTS: usize = 600;
@@ -27,6 +30,10 @@ pub struct DemoSnapshot {
     pub ingest: IngestLine,
     /// Worker jobs.
     pub jobs: Vec<JobLine>,
+    /// The newest commands, newest first.
+    pub commands: Vec<CommandLine>,
+    /// Why the chosen home is as it is.
+    pub why: Option<HomeWhy>,
     /// Where to reach the cloud.
     pub addresses: Addresses,
     /// What happened lately, oldest first; as many as there is room for are shown.
@@ -46,6 +53,8 @@ impl DemoSnapshot {
             homes: Vec::new(),
             ingest: IngestLine::default(),
             jobs: Vec::new(),
+            commands: Vec::new(),
+            why: None,
             addresses: Addresses::default(),
             messages: VecDeque::new(),
         }
@@ -105,6 +114,10 @@ pub struct HomeLine {
     pub grid: Watts,
     /// When anything was last heard from it.
     pub last_seen: Option<Timestamp>,
+    /// What is ordered there, each in a few words.
+    pub ordered: Vec<String>,
+    /// A battery that can be told what to do.
+    pub battery_node: Option<NodeId>,
 }
 
 impl From<&HemStatus> for HomeLine {
@@ -119,6 +132,12 @@ impl From<&HemStatus> for HomeLine {
             soc: status.totals.soc,
             grid: status.totals.import_watts - status.totals.export_watts,
             last_seen: status.last_seen,
+            ordered: Vec::new(),
+            battery_node: status.nodes.iter().find_map(|node| {
+                let declared = node.declaration.as_ref()?;
+                let can = declared.controls.as_ref()?.contains(&NodeAction::SetPower);
+                (can && declared.kind == NodeKind::Storage).then_some(declared.node)
+            }),
         }
     }
 }
@@ -147,6 +166,34 @@ pub struct JobLine {
     pub latest: String,
     /// Whether that is something to worry about.
     pub alarm: bool,
+}
+
+/// One command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandLine {
+    /// Its id.
+    pub id: CommandId,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// At which home.
+    pub home: String,
+    /// What it asks for, in a few words.
+    pub what: String,
+    /// How far it is.
+    pub state: CommandState,
+    /// Who asked.
+    pub by: String,
+    /// Why, or what became of it; may be empty.
+    pub because: String,
+}
+
+/// Why a home's nodes are as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeWhy {
+    /// Which home.
+    pub home: String,
+    /// A sentence for each node of which there is something to say, the most telling first.
+    pub sentences: Vec<String>,
 }
 
 /// Where to reach the cloud.
