@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     About, EnergyAccounting, EnergyApp, External, ExternalRules, LimitWatch, LoadPriority, Outcome,
-    PeakShaving, SelfConsumption, View,
+    PeakShaving, Schedule, SelfConsumption, View,
 };
 
 /// Why an app cannot be run.
@@ -198,6 +198,7 @@ impl AppCatalogue {
             .with::<LimitWatch>()
             .with::<LoadPriority>()
             .with::<PeakShaving>()
+            .with::<Schedule>()
             .with::<SelfConsumption>();
         standard.add(Arc::new(External));
         standard

@@ -21,7 +21,9 @@ pub mod wish_queue;
 pub mod worker_job;
 
 pub use app::{About, EnergyApp, Outcome, Portion, Seen, Start, View};
-pub use apps::{EnergyAccounting, LimitWatch, LoadPriority, PeakShaving, SelfConsumption};
+pub use apps::{
+    EnergyAccounting, LimitWatch, LoadPriority, PeakShaving, Schedule, SelfConsumption,
+};
 pub use catalogue::{AppCatalogue, AppDescription, AppError, AppFactory, RunningApp};
 pub use external::{
     External, ExternalConfiguration, ExternalGate, ExternalRules, Hearing, NotAdmitted, Noticed,

@@ -13,6 +13,7 @@ mod intake;
 mod limit_watch;
 mod load_priority;
 mod peak_shaving;
+mod schedule;
 mod self_consumption;
 mod step_threads;
 mod support;

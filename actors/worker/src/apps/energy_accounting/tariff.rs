@@ -28,8 +28,10 @@ pub enum Day {
 }
 
 impl Day {
-    fn is(self, weekday: Weekday) -> bool {
-        let own = match self {
+    /// The same as the calendar has it.
+    #[must_use]
+    pub fn weekday(self) -> Weekday {
+        match self {
             Self::Mon => Weekday::Mon,
             Self::Tue => Weekday::Tue,
             Self::Wed => Weekday::Wed,
@@ -37,8 +39,11 @@ impl Day {
             Self::Fri => Weekday::Fri,
             Self::Sat => Weekday::Sat,
             Self::Sun => Weekday::Sun,
-        };
-        own == weekday
+        }
+    }
+
+    fn is(self, weekday: Weekday) -> bool {
+        self.weekday() == weekday
     }
 }
 

@@ -64,6 +64,12 @@ impl Standing {
         }
     }
 
+    /// What is wished of a node.
+    #[must_use]
+    pub fn setting(&self, hem: &HemId, node: NodeId) -> Option<Setting> {
+        self.find(hem, node).map(|stood| stood.setting)
+    }
+
     /// Since when a node is wished to be as it is wished to be now.
     #[must_use]
     pub fn since(&self, hem: &HemId, node: NodeId) -> Option<Timestamp> {
