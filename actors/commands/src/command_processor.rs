@@ -39,6 +39,8 @@ const ASK_DEADLINE: Duration = Duration::from_secs(30);
 const OFFER_SOON: Duration = Duration::from_millis(20);
 /// So many reads of stored readings are under way at a time.
 const LOOK_UPS: usize = 8;
+/// So many more wait; the rest stays due.
+const WAITING_LOOK_UPS: usize = 256;
 /// So many stored entries are read at a time.
 const PAGE: usize = 500;
 
@@ -325,7 +327,8 @@ impl CommandProcessor {
 
     /// Reads what the store has of HEMs of which an effect should have been seen by now.
     fn look(&mut self, context: &mut Context<Self>) {
-        let due = self.watches.due(self.now());
+        let room = WAITING_LOOK_UPS.saturating_sub(self.look_ups.len());
+        let due = self.watches.due(self.now(), room);
         self.look_ups.extend(due);
         while self.looking_up < LOOK_UPS
             && let Some(next) = self.look_ups.pop_front()
@@ -366,6 +369,10 @@ impl CommandProcessor {
     }
 
     fn arm(&mut self, context: &mut Context<Self>) {
+        // Those that are under way come back here.
+        if self.look_ups.len() >= WAITING_LOOK_UPS {
+            return;
+        }
         let Some(due) = self.watches.next_due() else { return };
         let now = self.scope.clock().instant();
         let pause = due.since(self.now()).min(ASK_DEADLINE) + Duration::from_millis(1);
@@ -486,11 +493,23 @@ impl Handler<PlaceOrders> for CommandProcessor {
     fn handle(&mut self, message: PlaceOrders, context: &mut Self::Context) -> Self::Result {
         let PlaceOrders { microgrid, verdicts } = message;
         let now = self.now();
-        let charged = self.charge(&verdicts);
+        let mut charged = self.charge(&verdicts);
         self.look_for_unknown(&verdicts, context);
         let mut placings = Vec::with_capacity(verdicts.len());
         let mut watts = Vec::with_capacity(verdicts.len());
-        for (verdict, _) in verdicts.into_iter().zip(&charged).filter(|(_, held)| held.is_none()) {
+        for (verdict, held) in verdicts.into_iter().zip(&mut charged) {
+            if held.is_some() {
+                continue;
+            }
+            if let Verdict::Order(draft) = &verdict
+                && let Err(problem) = request::check_order(draft, now)
+            {
+                log::error!("hem.id" = draft.hem.as_str(), problem = problem.as_str();
+                    "dispatch decided on an order that cannot be; it is not placed");
+                self.budget.give_back(draft.moves_watts);
+                *held = Some(Placement::Unknown);
+                continue;
+            }
             watts.push(match &verdict {
                 Verdict::Order(draft) => draft.moves_watts,
                 Verdict::Refuse { .. } => 0.0,

@@ -401,3 +401,103 @@ impl Handler<GetHealth> for MessageTable {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use memcloud_domain::messages::CommandError;
+    use memcloud_domain::{
+        Asker, CommandAction, CommandId, CommandRequest, HemId, MicrogridId, NodeId,
+    };
+    use memcloud_store::registry::SqliteRegistry;
+    use memcloud_supervision::{Child, ChildSpec, RestartPolicy, Universe};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::request;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[derive(Debug, Message)]
+    #[rtype(result = "()")]
+    struct Crash;
+
+    impl Handler<Crash> for MessageTable {
+        type Result = ();
+        fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+            panic!("as the test wants it");
+        }
+    }
+
+    /// Stands for the processor.
+    struct Parent(Arc<Mutex<Vec<Told>>>);
+
+    impl Actor for Parent {
+        type Context = Context<Self>;
+    }
+    impl Observe for Parent {}
+    supervised!(Parent);
+
+    impl Handler<LedgerMoved> for Parent {
+        type Result = ();
+        fn handle(&mut self, message: LedgerMoved, _: &mut Self::Context) {
+            self.0.lock().unwrap().push(message.0);
+        }
+    }
+
+    async fn accept(
+        table: &Child<MessageTable>,
+        id: &str,
+    ) -> Result<Vec<Arc<CommandRecord>>, CommandError> {
+        let asked = CommandRequest {
+            microgrid: MicrogridId::new("fontana").unwrap(),
+            hem: HemId::new("home").unwrap(),
+            node: Some(NodeId(1)),
+            action: CommandAction::Switch { on: true },
+            asker: Asker::Person { id: "1".to_owned(), name: "anna".to_owned() },
+            reason: String::new(),
+            priority: 0,
+            lease_ms: None,
+            expires_ms: None,
+        };
+        let config = CommandsConfig::default();
+        let id = CommandId::new(id).unwrap();
+        let record = request::record(asked, id, Timestamp(1_800_000_000_000), &config);
+        let (reply, answer) = oneshot::channel();
+        let operation = Operation::Accept(vec![record]);
+        table.tell(Operate { operation, reply: Reply::Accepted(reply) }).unwrap();
+        answer.await.unwrap()
+    }
+
+    #[test]
+    fn a_table_that_crashed_reads_from_the_store_what_it_knew() {
+        Universe::run(1_800_000_000_000, async |scope| {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Arc::new(SqliteRegistry::open(folder.path().join("web.db")).unwrap());
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let inbox = Arc::clone(&told);
+            let parent =
+                scope.supervise(ChildSpec::new("parent"), move |_| Parent(Arc::clone(&inbox)));
+            let parts = TableParts {
+                store,
+                metrics: Arc::default(),
+                config: CommandsConfig::default(),
+                door: StoreDoor::default(),
+                told: parent.port(),
+            };
+            let spec = ChildSpec::new("table").policy(RestartPolicy::permanent());
+            let table = scope.supervise(spec, move |own| MessageTable::new(own, parts.clone()));
+            let record = accept(&table, "first").await.unwrap().remove(0);
+            table.tell(Crash).unwrap();
+            scope.clock().sleep(SOON).await;
+            let found = table.ask(GetCommand { command: record.id.clone() }, SOON).await.unwrap();
+            assert_eq!(found.unwrap(), Some(Arc::clone(&record)));
+            let opened: Vec<_> =
+                told.lock().unwrap().iter().flat_map(|told| told.opened.clone()).collect();
+            assert_eq!(opened, [record]);
+            // It goes on.
+            accept(&table, "second").await.unwrap();
+        });
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memcloud_domain::messages::CommandError;
+use memcloud_domain::messages::{CommandError, OrderDraft, Origin};
 use memcloud_domain::{
     CommandAction, CommandId, CommandRecord, CommandRequest, CommandState, Timestamp, Transition,
 };
@@ -29,6 +29,16 @@ pub(crate) fn check(requests: &[CommandRequest], now: Timestamp) -> Result<(), C
         return Err(CommandError::Invalid(text));
     }
     requests.iter().try_for_each(|request| check_one(request, now).map_err(CommandError::Invalid))
+}
+
+/// Checks what dispatch made of it: what is wrong here could not be read from the ledger again.
+pub(crate) fn check_order(draft: &OrderDraft, now: Timestamp) -> Result<(), String> {
+    check_action(&draft.action, now)?;
+    check_span("the lease", draft.lease_ms)?;
+    match &draft.origin {
+        Origin::Wish { expires_ms, .. } => check_span("the expiry", Some(*expires_ms)),
+        Origin::Command(_) => Ok(()),
+    }
 }
 
 fn check_one(request: &CommandRequest, now: Timestamp) -> Result<(), String> {

@@ -219,7 +219,7 @@ pub struct OutgoingCommand {
 
 /// `CommandProcessor` hands the `SocketTable` what goes to a HEM, once it is on disk as `sent`; the table
 /// passes it to the HEM's socket. May be lost with the connection: what is unanswered is sent again
-/// after the next welcome.
+/// after the next welcome. Without any command it only asks whether the HEM is connected.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), NotConnected>")]
 pub struct SendCommands {

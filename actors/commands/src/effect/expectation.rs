@@ -162,3 +162,111 @@ pub(crate) fn shown(watts: f64) -> String {
     // So that nobody reads "-0 W".
     format!("{} W", watts.round() + 0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use memcloud_domain::{NodeId, NodeKind};
+
+    use super::*;
+
+    fn reading(watts: Option<f64>, on: Option<bool>) -> NodeReading {
+        let mut reading = NodeReading::empty(NodeId(1));
+        (reading.watts, reading.on) = (watts.map(Watts), on);
+        reading
+    }
+
+    fn declared(rated: f64, default: DefaultState) -> NodeDeclaration {
+        NodeDeclaration {
+            node: NodeId(1),
+            name: "a node".to_owned(),
+            kind: NodeKind::Load,
+            rated_watts: Some(Watts(rated)),
+            min_watts: None,
+            max_watts: None,
+            capacity_wh: None,
+            critical: None,
+            priority: None,
+            controls: None,
+            default: Some(default),
+        }
+    }
+
+    #[test]
+    fn a_node_is_off_when_neither_its_switch_nor_its_power_says_otherwise() {
+        let off = Expectation::new(Setting::Switch { on: false }, None);
+        for (watts, on, look) in [
+            (Some(0.0), Some(false), Look::Fits),
+            (Some(20.0), None, Look::Fits),
+            (None, Some(false), Look::Fits),
+            (Some(300.0), Some(true), Look::Contradicts),
+            // A contact that is welded.
+            (Some(300.0), Some(false), Look::Contradicts),
+            // A thermostat that happens to rest.
+            (Some(0.0), Some(true), Look::Contradicts),
+            (Some(-300.0), None, Look::Contradicts),
+            (None, None, Look::Open),
+        ] {
+            assert_eq!(off.look(&reading(watts, on)), look, "{watts:?} {on:?}");
+        }
+        let large = declared(3_000.0, DefaultState::default());
+        let off = Expectation::new(Setting::Switch { on: false }, Some(&large));
+        assert_eq!(off.look(&reading(Some(149.0), None)), Look::Fits);
+        assert_eq!(off.look(&reading(Some(151.0), None)), Look::Contradicts);
+    }
+
+    #[test]
+    fn a_node_that_is_on_need_not_draw_anything() {
+        let on = Expectation::new(Setting::Switch { on: true }, None);
+        for (watts, position, look) in [
+            (Some(0.0), Some(true), Look::Fits),
+            (Some(500.0), None, Look::Fits),
+            (Some(0.0), None, Look::Open),
+            (Some(500.0), Some(false), Look::Contradicts),
+            (None, Some(false), Look::Contradicts),
+            (None, None, Look::Open),
+        ] {
+            assert_eq!(on.look(&reading(watts, position)), look, "{watts:?} {position:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_point_is_held_within_50_watts_or_5_percent() {
+        let power = |watts| Expectation::new(Setting::Power { watts: Watts(watts) }, None);
+        for (set, measured, look) in [
+            (100.0, 150.0, Look::Fits),
+            (100.0, 151.0, Look::Contradicts),
+            (-4_000.0, -3_800.0, Look::Fits),
+            (-4_000.0, -3_799.0, Look::Contradicts),
+            (-4_000.0, 4_000.0, Look::Contradicts),
+        ] {
+            assert_eq!(power(set).look(&reading(Some(measured), None)), look, "{set} {measured}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_of_the_size_whichever_way_the_power_flows() {
+        let limit = Expectation::new(Setting::Limit { watts: Watts(1_000.0) }, None);
+        for (measured, look) in [
+            (0.0, Look::Fits),
+            (-1_050.0, Look::Fits),
+            (1_051.0, Look::Contradicts),
+            (-1_051.0, Look::Contradicts),
+        ] {
+            assert_eq!(limit.look(&reading(Some(measured), None)), look, "{measured}");
+        }
+    }
+
+    #[test]
+    fn a_node_fell_back_when_it_is_at_its_default_or_where_it_was_seen_moves_away() {
+        let default = DefaultState { on: Some(true), watts: None };
+        let node = declared(1_000.0, default);
+        let off = Expectation::new(Setting::Switch { on: false }, Some(&node));
+        assert!(off.fell_back(&reading(Some(300.0), Some(true)), WasSeen::No));
+        assert!(!off.fell_back(&reading(Some(0.0), Some(false)), WasSeen::Yes));
+        let battery = declared(5_000.0, DefaultState::default());
+        let power = Expectation::new(Setting::Power { watts: Watts(2_000.0) }, Some(&battery));
+        assert!(power.fell_back(&reading(Some(700.0), None), WasSeen::Yes));
+        // Without a default to see, what was never seen cannot be seen to end.
+        assert!(!power.fell_back(&reading(Some(700.0), None), WasSeen::No));
+    }
+}

@@ -157,11 +157,11 @@ impl Watches {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Of which commands stored readings are wanted now.
-    pub(crate) fn due(&mut self, now: Timestamp) -> Vec<LookUp> {
+    /// Of which commands stored readings are wanted now, at most so many.
+    pub(crate) fn due(&mut self, now: Timestamp, limit: usize) -> Vec<LookUp> {
         let mut wanted = Vec::new();
         while let Some((at, command)) = self.due.first().cloned() {
-            if at > now {
+            if at > now || wanted.len() >= limit {
                 break;
             }
             // Put off, in case that the answer does not come.

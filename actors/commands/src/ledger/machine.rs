@@ -269,7 +269,7 @@ fn into(
 }
 
 /// A sentence as it is kept: not longer than it needs to be, whoever wrote it.
-fn sentence(text: &str) -> Option<String> {
+pub(crate) fn sentence(text: &str) -> Option<String> {
     let kept: String = text.trim().chars().take(LONGEST_SENTENCE).collect();
     (!kept.is_empty()).then_some(kept)
 }

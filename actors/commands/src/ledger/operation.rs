@@ -251,7 +251,7 @@ impl Draft {
                             node: draft.node,
                             action: draft.action.clone(),
                             asker: asker.clone(),
-                            reason: reason.clone(),
+                            reason: machine::sentence(reason).unwrap_or_default(),
                             priority: *priority,
                             issued: self.now,
                             expires: self.now.plus(std::time::Duration::from_millis(*expires_ms)),

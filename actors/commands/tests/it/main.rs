@@ -12,4 +12,8 @@ mod limits;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod random_orders;
+#[cfg(test)]
 mod sending;
+#[cfg(test)]
+mod states;
