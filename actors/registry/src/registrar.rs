@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture};
 use memcloud_domain::messages::{
     AuthenticateHem, AuthenticatedHem, AuthenticationError, GetRoster, HemCredential, ListJobsOf,
     ListMicrogridsWithJobs, LoadCheckpoint, MicrogridProfile, MicrogridRoster, RecordJobState,
@@ -57,6 +57,8 @@ pub struct RegistrarConfig {
     pub token_trust: Duration,
     /// How often what is over is swept out.
     pub sweep_every: Duration,
+    /// How often what was written is carried over from the database's log.
+    pub carry_log_every: Duration,
 }
 
 impl Default for RegistrarConfig {
@@ -68,6 +70,7 @@ impl Default for RegistrarConfig {
             remembered_tokens: 10_000,
             token_trust: Duration::from_secs(2),
             sweep_every: Duration::from_secs(60),
+            carry_log_every: Duration::from_millis(500),
         }
     }
 }
@@ -79,6 +82,7 @@ pub struct Registrar {
     desk: Desk,
     followers: Followers,
     sweep_every: Duration,
+    carry_log_every: Duration,
     arrivals: Group<Arrival, ArrivalAnswer>,
     checkpoints: Group<CheckpointToSave, ()>,
     tokens: Rc<RefCell<TokenCache>>,
@@ -95,6 +99,7 @@ impl Registrar {
             scope,
             followers: parts.followers,
             sweep_every: config.sweep_every,
+            carry_log_every: config.carry_log_every,
             arrivals: Group::new(config.group, |clerk, arrivals| {
                 clerk.registry().record_arrivals(arrivals, clerk.now())
             }),
@@ -135,11 +140,31 @@ impl Registrar {
     }
 }
 
+impl Registrar {
+    /// Takes no turn at the desk: nobody waits for it, and it waits for nobody.
+    fn carry_log_over(&mut self, context: &mut Context<Self>) {
+        let (scope, clerk) = (self.scope.clone(), self.desk.clerk().clone());
+        let carrying =
+            async move { scope.offload(move || clerk.registry().carry_log_over()).await };
+        let carrying = actix::fut::wrap_future::<_, Self>(carrying);
+        context.spawn(carrying.map(|outcome, registrar, context| {
+            match outcome {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => log::warn!("the web store's log was not carried over: {error}"),
+                Err(error) => log::error!("the web store's log was not carried over: {error}"),
+            }
+            context.run_later(registrar.carry_log_every, Self::carry_log_over);
+        }));
+    }
+}
+
 impl Actor for Registrar {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(self.sweep_every, Self::sweep);
+        context.run_later(self.carry_log_every, Self::carry_log_over);
     }
 }
 

@@ -22,6 +22,14 @@ pub trait Registry: Send + Sync {
     /// `Unavailable` with the reason.
     fn check(&self) -> Result<(), RegistryError>;
 
+    /// Carries over what lies in the database's log, beside whoever reads and writes: nobody waits for
+    /// it. To be called now and then; where nothing was written it costs nothing. `false`: the database
+    /// has no log, and need not be asked again.
+    ///
+    /// # Errors
+    /// Only `Unavailable`.
+    fn carry_log_over(&self) -> Result<bool, RegistryError>;
+
     // ------------------------------------------------------------------------------- microgrids
 
     /// Keeps a new microgrid.

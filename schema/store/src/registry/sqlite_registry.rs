@@ -1,6 +1,7 @@
 //! The registry in a SQLite file, `web.db`: one writer, and a few readers beside it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ pub struct SqliteRegistry {
     /// Idle readers; `None` is one to be opened again.
     readers: Mutex<Vec<Option<WebConnection>>>,
     returned: Condvar,
+    /// Carries the log over; opened when it is first used.
+    checkpointer: Mutex<Option<WebConnection>>,
+    /// Whether something was written since.
+    has_written: AtomicBool,
 }
 
 impl std::fmt::Debug for SqliteRegistry {
@@ -100,6 +105,8 @@ impl SqliteRegistry {
             writer: Mutex::new(Some(writer)),
             readers: Mutex::new((0..READERS).map(|_| None).collect()),
             returned: Condvar::new(),
+            checkpointer: Mutex::new(None),
+            has_written: AtomicBool::new(true),
         })
     }
 
@@ -149,6 +156,7 @@ impl SqliteRegistry {
         let mut failure = None;
         let outcome = connection.immediate_transaction(noting(&mut failure, work));
         let outcome = concluded(outcome, failure);
+        self.has_written.store(true, Ordering::Relaxed);
         if !is_unavailable(&outcome) || self.location == Location::Memory {
             *slot = Some(connection);
         }
@@ -156,9 +164,9 @@ impl SqliteRegistry {
     }
 }
 
-/// The command ledger writes many pages in little time: the writer keeps them in memory, and moves them
-/// from the log into the file in larger portions than is usual.
-const WRITER_PRAGMAS: &str = "PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000;
+/// The command ledger writes many pages in little time: the writer keeps them in memory. It carries the
+/// log over by itself only where that is not done beside it, and the log has grown to this many pages.
+const WRITER_PRAGMAS: &str = "PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 6000;
      PRAGMA journal_size_limit = 67108864;";
 
 fn open_writer(location: &Location, busy_timeout: Duration) -> Result<WebConnection, StoreError> {
@@ -202,6 +210,23 @@ impl Registry for SqliteRegistry {
     fn check(&self) -> Result<(), RegistryError> {
         self.read(|connection| microgrid::list(connection, &PageRequest::first(1)))?;
         self.write(|_| Ok(()))
+    }
+
+    fn carry_log_over(&self) -> Result<bool, RegistryError> {
+        if self.location == Location::Memory {
+            return Ok(false);
+        }
+        if !self.has_written.swap(false, Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let mut place = lock(&self.checkpointer);
+        let mut connection = match place.take() {
+            Some(connection) => connection,
+            None => connect(WHAT, &self.location, Access::ReadWrite, self.busy_timeout)?,
+        };
+        connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
+        *place = Some(connection);
+        Ok(true)
     }
 
     fn create_microgrid(&self, new: &Microgrid) -> Result<(), RegistryError> {

@@ -131,3 +131,24 @@ fn a_healthy_registry_says_so_and_one_in_memory_works() {
     in_memory.microgrid(&microgrid_id("fontana")).unwrap();
     in_memory.check().unwrap();
 }
+
+#[test]
+fn the_log_is_carried_over_beside_whoever_writes() {
+    let registry = registry().with_microgrid("fontana");
+    let file = registry.folder.path().join("web.db");
+    let size = || std::fs::metadata(&file).unwrap().len();
+    assert!(registry.carry_log_over().unwrap());
+    let before = size();
+    let name = "x".repeat(200_000);
+    registry.create_microgrid(&Microgrid { name, ..a_microgrid("large") }).unwrap();
+    assert_eq!(size(), before, "it lies in the log alone");
+    registry
+        .write(|connection| {
+            super::super::microgrid::insert(connection, &a_microgrid("next"))?;
+            assert!(registry.carry_log_over()?);
+            Ok(())
+        })
+        .unwrap();
+    assert!(size() >= before + 190_000, "{before} {}", size());
+    assert!(registry.microgrid(&microgrid_id("next")).is_ok());
+}
