@@ -50,12 +50,14 @@ const RAW: u64 = 0b1111;
 #[must_use]
 pub fn digits(value: f64, places: u8) -> Option<i64> {
     let power = *POWERS.get(usize::from(places))?;
-    let scaled = (value * power).round();
-    if scaled.is_nan() || scaled.abs() >= LARGEST_DIGITS {
+    let scaled = value * power;
+    // Rounds as `round` does, without the call that it is; what that loses is seen below.
+    let nudged = scaled + 0.5_f64.copysign(scaled);
+    if nudged.is_nan() || nudged.abs() >= LARGEST_DIGITS {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^52")]
-    let digits = scaled as i64;
+    #[expect(clippy::cast_possible_truncation, reason = "below 2^52, and the fraction is to go")]
+    let digits = nudged as i64;
     (from_digits(digits, places).to_bits() == value.to_bits()).then_some(digits)
 }
 

@@ -15,6 +15,7 @@ mod roll_up;
 mod seal;
 mod series;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub struct SqliteTelemetry {
     known_hems: Mutex<KnownHems>,
     not_rolled_up: Mutex<LeftOut>,
     not_sealed: Mutex<LeftOut>,
+    /// HEMs that are sealed next.
+    to_seal: Mutex<VecDeque<i64>>,
     /// Carries the log over; opened when it is first used.
     checkpointer: Mutex<Option<SqliteConnection>>,
     /// Counts successful commits: what was touched up to one is in every later snapshot.
@@ -148,6 +151,7 @@ impl SqliteTelemetry {
             known_hems: Mutex::new(KnownHems::default()),
             not_rolled_up: Mutex::new(LeftOut::default()),
             not_sealed: Mutex::new(LeftOut::default()),
+            to_seal: Mutex::new(VecDeque::new()),
             checkpointer: Mutex::new(None),
             commits: AtomicU64::new(0),
             retained_through: AtomicI64::new(0),

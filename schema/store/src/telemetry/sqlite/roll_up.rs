@@ -20,8 +20,8 @@ use crate::telemetry::rollup::Bucket;
 use crate::telemetry::rollup_codec::{decode, encode};
 use crate::telemetry::schema::{dirty, hems, marks, microgrids, rollups};
 
-/// So many buckets of a level are made in one step: some milliseconds of the writer.
-const BUCKETS_PER_STEP: i64 = 256;
+/// So many buckets of a level are made in one step: about a millisecond of the writer.
+const BUCKETS_PER_STEP: i64 = 64;
 /// So many minutes of one HEM are made at once: their readings are in memory together.
 const MINUTES_OF_A_HEM: usize = 64;
 /// So many hot readings are read at once.

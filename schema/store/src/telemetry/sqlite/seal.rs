@@ -11,8 +11,8 @@ use crate::StoreError;
 use crate::telemetry::schema::{chunks, hot_runs, marks};
 use crate::telemetry::{Upkeep, chunk};
 
-/// So many HEMs are sealed in one step, each in a transaction of its own.
-const HEMS_PER_STEP: i64 = 8;
+/// So many HEMs are looked up at once; one is sealed in a step, so that a step is short.
+const CANDIDATES: i64 = 64;
 
 struct Sealed {
     hem_no: i64,
@@ -26,59 +26,66 @@ struct Sealed {
 }
 
 impl SqliteTelemetry {
-    /// Seals a chunk each of the HEMs with the most hot readings. Runs are not cut: a chunk holds about
-    /// as many readings as it should.
+    /// Seals a chunk of one of the HEMs with the most hot readings. Runs are not cut: a chunk holds
+    /// about as many readings as it should.
     pub(super) fn seal(&self, now: Timestamp) -> Result<Upkeep, StoreError> {
         let wanted = self.options.chunk_readings.clamp(1, chunk::MAX_READINGS);
-        let full = i64::try_from(wanted + self.options.keep_hot).unwrap_or(i64::MAX);
-        let left_out = lock(&self.not_sealed).now(now);
-        let candidates = self.read(|connection| {
-            let hem_nos = marks::table
-                .filter(marks::hot.ge(full))
-                .filter(marks::hem_no.ne_all(&left_out))
-                .select(marks::hem_no)
-                .order(marks::hot.desc())
-                .limit(HEMS_PER_STEP + 1)
-                .load::<i64>(connection)?;
-            Ok(hem_nos)
-        })?;
-        let per_step = usize::try_from(HEMS_PER_STEP).unwrap_or(1);
-        let mut step = Upkeep { more: candidates.len() > per_step, ..Upkeep::default() };
-        for hem_no in candidates.into_iter().take(per_step) {
-            let made = self
-                .read(|connection| raw::oldest_runs(connection, hem_no, wanted))
-                .and_then(|(oldest, runs)| encode(hem_no, &oldest, runs));
-            let sealed = match made {
-                Ok(Some(sealed)) => sealed,
-                Ok(None) => continue,
-                Err(error) if is_damage(&error) => {
-                    self.leave_out(&self.not_sealed, hem_no, &error, now)?;
-                    step.damaged += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            self.write_lazily(|connection| {
-                exchange(connection, &sealed)?;
-                lock(&self.known_hems).forget(hem_no);
-                Ok(())
-            })?;
-            step.done += usize::try_from(sealed.readings).unwrap_or(0);
-            // It may have another chunk's worth.
-            step.more = true;
+        let Some(hem_no) = self.next_to_seal(wanted, now)? else { return Ok(Upkeep::default()) };
+        let made = self
+            .read(|connection| raw::oldest_runs(connection, hem_no, wanted))
+            .and_then(|(oldest, runs)| encode(hem_no, &oldest, runs));
+        match made {
+            Ok(sealed) => {
+                self.write_lazily(|connection| {
+                    exchange(connection, &sealed)?;
+                    lock(&self.known_hems).forget(hem_no);
+                    Ok(())
+                })?;
+                let done = usize::try_from(sealed.readings).unwrap_or(0);
+                Ok(Upkeep { done, more: true, damaged: 0 })
+            }
+            Err(error) if is_damage(&error) => {
+                self.leave_out(&self.not_sealed, hem_no, &error, now)?;
+                Ok(Upkeep { done: 0, more: true, damaged: 1 })
+            }
+            Err(error) => Err(error),
         }
-        Ok(step)
+    }
+
+    /// The next HEM that has more than a chunk's worth beside what stays hot.
+    fn next_to_seal(&self, wanted: usize, now: Timestamp) -> Result<Option<i64>, StoreError> {
+        let mut queue = lock(&self.to_seal);
+        if queue.is_empty() {
+            let full = i64::try_from(wanted + self.options.keep_hot).unwrap_or(i64::MAX);
+            let left_out = lock(&self.not_sealed).now(now);
+            *queue = self.read(|connection| {
+                let hem_nos = marks::table
+                    .filter(marks::hot.ge(full))
+                    .filter(marks::hem_no.ne_all(&left_out))
+                    .select(marks::hem_no)
+                    .order(marks::hot.desc())
+                    .limit(CANDIDATES)
+                    .load::<i64>(connection)?;
+                Ok(hem_nos.into())
+            })?;
+        }
+        Ok(queue.pop_front())
     }
 }
 
-fn encode(hem_no: i64, readings: &[Reading], runs: usize) -> Result<Option<Sealed>, StoreError> {
-    let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return Ok(None) };
+fn encode(hem_no: i64, readings: &[Reading], runs: usize) -> Result<Sealed, StoreError> {
+    let (Some(first), Some(last)) = (readings.first(), readings.last()) else {
+        return Err(StoreError::Damaged {
+            what: format!("the count of hot readings of HEM no. {hem_no}"),
+            reason: "there are none".to_owned(),
+        });
+    };
     let payload = chunk::seal(readings).map_err(|_| StoreError::Invalid {
         what: "a chunk of readings",
         reason: format!("{} readings of HEM no. {hem_no} cannot be packed", readings.len()),
     })?;
     let times = || readings.iter().map(|reading| reading.ts.0);
-    Ok(Some(Sealed {
+    Ok(Sealed {
         hem_no,
         runs,
         first_seq: to_sql(first.seq.0),
@@ -87,7 +94,7 @@ fn encode(hem_no: i64, readings: &[Reading], runs: usize) -> Result<Option<Seale
         max_ts: times().max().unwrap_or(0),
         readings: i64::try_from(readings.len()).unwrap_or(i64::MAX),
         payload,
-    }))
+    })
 }
 
 fn exchange(connection: &mut SqliteConnection, sealed: &Sealed) -> Result<(), StoreError> {

@@ -31,12 +31,12 @@ fn a_damaged_run_stops_the_sealing_of_its_hem_alone_and_is_tried_again() {
         "CREATE TEMP TABLE kept AS SELECT id, payload FROM hot_runs;
          UPDATE hot_runs SET payload = x'ff' WHERE hem_no = 1",
     );
-    assert_eq!(step(&house, UpkeepTask::Seal, T0).damaged, 1);
-    house.upkeep(UpkeepTask::Seal, T0 + 1_000);
+    let damaged = |now| (0..9).map(|_| step(&house, UpkeepTask::Seal, now).damaged).sum::<usize>();
+    assert_eq!(damaged(T0), 1);
     let sealed = house.store.figures().unwrap().sealed_readings;
     assert_eq!(sealed, 20, "all of the good one's");
     assert_eq!(step(&house, UpkeepTask::Seal, T0 + 2_000), Upkeep::default(), "not at once again");
-    assert_eq!(step(&house, UpkeepTask::Seal, T0 + HALF_AN_HOUR).damaged, 1);
+    assert_eq!(damaged(T0 + HALF_AN_HOUR), 1);
     execute(
         &house,
         "UPDATE hot_runs SET payload = (SELECT payload FROM kept WHERE kept.id = hot_runs.id)",
