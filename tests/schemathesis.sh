@@ -7,7 +7,7 @@
 # Takes `memcloud` from $MEMCLOUD (target/debug/memcloud) and `schemathesis` from $SCHEMATHESIS (the PATH).
 #
 # Left out: /live, which has no end; and the check `positive_data_acceptance`, since a schema cannot say
-# which time zones, cursors and apps there are (422 and 400 are documented for those).
+# which time zones, cursors, apps and nodes there are (422 and 400 are documented for those).
 set -eu
 examples=${1:-50}
 memcloud=$(realpath "${MEMCLOUD:-target/debug/memcloud}")
@@ -32,8 +32,20 @@ post() {
         "$url/api/v1$1"
 }
 post /microgrids '{"id":"valley","name":"Valley","time_zone":"Europe/Berlin"}' >/dev/null
-post /hems '{"id":"home-1","microgrid":"valley"}' >/dev/null
-job=$(post /microgrids/valley/jobs '{"app":"energy-accounting"}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
+id() { sed 's/^{"id":"\([^"]*\)".*/\1/'; }
+job=$(post /microgrids/valley/jobs '{"app":"external"}' | id)
+# A home that is there: it says which nodes it has, and answers commands.
+enrol=$("$memcloud" microgrid enrol valley)
+hem=$(sed 's/.*"hem":"[^"]*:\([0-9]*\)".*/\1/' "$folder/data/addresses.json")
+python3 "$(dirname "$0")/../clients/python/clients_tls.py" 1 --host 127.0.0.1 --port "$hem" --prefix home \
+    --cafile "$folder/keys/ca-cert.pem" --enrol "$enrol" --state "$folder/homes" >"$folder/homes.log" 2>&1 &
+home=$!
+trap 'kill $server $home 2>/dev/null; wait 2>/dev/null || true; rm -rf "$folder"' EXIT
+until curl -fsS -H "Authorization: Bearer $token" "$url/api/v1/hems/home-1" 2>/dev/null | grep -q '"active":true'; do
+    kill -0 $home || { cat "$folder/homes.log"; exit 1; }
+    sleep 0.1
+done
+command=$(post /hems/home-1/commands '{"action":"report-every","seconds":1}' | id)
 
 try() {
     name=$1 bearer=$2
@@ -45,19 +57,21 @@ try() {
         --request-timeout 30 "$@"
 }
 
-# Made-up ids first, then what is there, then a caller who may only look.
-# A list whose items were all deleted is still there, empty.
+# Made-up ids first, then what is there, then a caller who may only look. Nobody waits for long; and a list
+# whose items were all deleted is still there, empty.
 cat >"$folder/made-up.toml" <<END
+[parameters]
+"query.wait" = "100ms"
+
 [[operations]]
 include-operation-id = "list_enrolment_tokens"
 checks.use_after_free.enabled = false
 END
-cat "$folder/made-up.toml" - >"$folder/there.toml" <<END
-
-[parameters]
+sed '/^"query.wait"/r /dev/stdin' "$folder/made-up.toml" >"$folder/there.toml" <<END
 "path.microgrid" = "valley"
 "path.hem" = "home-1"
 "path.job" = "$job"
+"path.command" = "$command"
 END
 cp "$folder/there.toml" "$folder/onlooker.toml"
 failed=

@@ -359,7 +359,7 @@ class EnergyBudget:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--url", default=os.environ.get("MEMCLOUD_URL", "http://127.0.0.1:8080"))
+    parser.add_argument("--url", default=os.environ.get("CLOUD_URL", "http://127.0.0.1:8080"))
     parser.add_argument("--budget-wh", type=float, default=12_000, help="a home's, per day")
     parser.add_argument("--home", action="append", default=[], help="only this one; may be repeated")
     arguments = parser.parse_args()

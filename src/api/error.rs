@@ -114,7 +114,7 @@ errors! {
     KeyReused = "key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for something else";
     /// The token sends more than it may. `Retry-After` says when to go on.
     TooManyRequests = "too-many-requests", TOO_MANY_REQUESTS, "The token sends more than it may";
-    /// The HEM has as many open commands as it may (`commands.max_open`). Wait for some to end, or
+    /// The HEM has as many open commands as it may (`commands.open_per_hem`). Wait for some to end, or
     /// cancel them.
     TooManyCommands = "too-many-commands", TOO_MANY_REQUESTS, "The HEM has too many open commands";
     /// A fault of ours; it is logged. Please report it.

@@ -63,7 +63,6 @@ impl RestClient {
     ///
     /// # Errors
     /// As [`RestClient::microgrids`].
-    #[expect(clippy::disallowed_methods, reason = "a client waits in real time")]
     pub async fn await_command(
         &self,
         id: &CommandId,
