@@ -32,7 +32,7 @@ pub use in_memory::{
     AppendEntries, GetJobOutput, InMemoryHistory, InMemoryJobs, JobOutput, PutJob, PutRoster,
 };
 pub use latest::{HomeNow, Latest, NodeNow, Sample};
-pub use messages::{AdmitWishes, DrainJob, GetProgress, JobProgress, ReadingsMissed};
+pub use messages::{AdmitWishes, DrainJob, GetProgress, JobProgress, NoteInLog, ReadingsMissed};
 pub use ports::{JobAssembly, JobLimits, WorkerPorts};
 pub use roster::Roster;
 pub use step_threads::StepThreads;

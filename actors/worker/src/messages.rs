@@ -34,6 +34,14 @@ pub struct AdmitWishes {
     pub withdrawn: Vec<(HemId, NodeId)>,
 }
 
+/// Its `MicrogridSupervisor` has a line of warning written into a job's log. May be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct NoteInLog {
+    /// The line.
+    pub text: String,
+}
+
 /// How far a job is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobProgress {

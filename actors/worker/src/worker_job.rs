@@ -28,7 +28,7 @@ use crate::preparation::{NotReady, Ready, flatten, marks, prepare, state_of};
 use crate::step_threads::{Hanging, StepError};
 use crate::{
     AdmitWishes, DrainJob, ExternalGate, GetProgress, JobAssembly, JobProgress, NotAdmitted,
-    Noticed, Outcome, ReadingsMissed, Roster, RunningApp, View, WishQueue,
+    NoteInLog, Noticed, Outcome, ReadingsMissed, Roster, RunningApp, View, WishQueue,
 };
 
 /// Its `MicrogridSupervisor` has a job saved before it is stopped: it takes nothing more, finishes its
@@ -582,6 +582,15 @@ impl Handler<AdmitWishes> for WorkerJob {
         let admitted = gate.admit(wishes, &withdrawn, now);
         self.listen_for_program();
         Ok(wished(&self.assembly, admitted?, withdrawn))
+    }
+}
+
+impl Handler<NoteInLog> for WorkerJob {
+    type Result = ();
+
+    fn handle(&mut self, note: NoteInLog, _: &mut Context<Self>) {
+        self.ledger.say(self.now(), JobLogLevel::Warn, note.text);
+        self.dirty = true;
     }
 }
 

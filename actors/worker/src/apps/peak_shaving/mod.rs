@@ -267,6 +267,7 @@ impl PeakShaving {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one situation")]
     fn decide(
         &self,
         state: &mut PeakShavingState,

@@ -158,6 +158,7 @@ impl Schedule {
             .then_some("it is critical and never switched off")
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one situation")]
     fn steer(
         &self,
         state: &mut ScheduleState,
