@@ -4,7 +4,7 @@
 mod data_folder;
 mod health;
 mod parts;
-mod readings_feed;
+pub(crate) mod readings_feed;
 mod stores;
 mod zone_keeper;
 
@@ -20,13 +20,16 @@ use memcloud_registry::{Clerk, Followers, Randomness, Registry};
 use memcloud_supervision::{Child, Clock, ExitReason, Scope};
 use memcloud_worker::AppCatalogue;
 
-use crate::api::{self, ApiServer, Handles, HistorianPorts, RegistrarPorts, StatusPorts};
+use crate::api::{
+    self, ApiServer, CommandPorts, DispatchPorts, Handles, HistorianPorts, RegistrarPorts,
+    StatusPorts,
+};
 use crate::config::Configuration;
 use crate::metrics::CloudCollector;
 
 pub use self::data_folder::Addresses;
 use self::data_folder::DataFolder;
-use self::health::{historian_health, registrar_health};
+use self::health::{commands_health, historian_health, registrar_health};
 use self::parts::{
     hem_config, operator, start_commands, start_historian, start_maintenance, start_registrar,
     start_status,
@@ -48,6 +51,7 @@ pub struct Cloud {
     metrics: Arc<HistorianMetrics>,
     status: StatusPorts,
     registrar: RegistrarPorts,
+    commands: CommandPorts,
     arbiters: Vec<Arbiter>,
 }
 
@@ -186,18 +190,23 @@ impl Cloud {
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let status_ports = StatusPorts::of(&status);
         let registrar_ports = RegistrarPorts::of(&registrar);
+        let asked_of_commands = CommandPorts::of(&commands);
         let api = api::serve(
             Handles {
                 clock: scope.clock().clone(),
+                scope: scope.clone(),
                 tree: scope.tree(),
                 registrar: registrar_ports.clone(),
                 historian: HistorianPorts::of(&historian),
                 status: status_ports.clone(),
+                commands: asked_of_commands.clone(),
+                dispatch: DispatchPorts::of(&cmo),
                 apps,
                 bus,
                 health: vec![
                     historian_health(historian.port()),
                     registrar_health(registrar.port()),
+                    commands_health(commands.port()),
                 ],
                 metrics: collected,
             },
@@ -222,6 +231,7 @@ impl Cloud {
             metrics,
             status: status_ports,
             registrar: registrar_ports,
+            commands: asked_of_commands,
             arbiters,
         })
     }
@@ -254,6 +264,12 @@ impl Cloud {
     #[must_use]
     pub fn status(&self) -> &StatusPorts {
         &self.status
+    }
+
+    /// What may be asked of the `CommandProcessor`.
+    #[must_use]
+    pub fn commands(&self) -> &CommandPorts {
+        &self.commands
     }
 
     /// What the `Historian` counts.

@@ -39,6 +39,21 @@ pub(super) fn registrar_health(port: Port<memcloud_registry::GetHealth>) -> Heal
     })
 }
 
+pub(super) fn commands_health(port: Port<memcloud_commands::GetHealth>) -> HealthProbe {
+    Arc::new(move || {
+        let port = port.clone();
+        Box::pin(async move {
+            match port.ask(memcloud_commands::GetHealth, HEALTH_DEADLINE).await {
+                Ok(health) => {
+                    let away = health.away.into_iter();
+                    away.map(|away| shown("commands", away.to_string())).collect()
+                }
+                Err(error) => vec![shown("commands", error.to_string())],
+            }
+        })
+    })
+}
+
 fn shown(what: &str, reason: String) -> Away {
     Away { what: what.to_owned(), reason }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 const QUEUE: usize = 1_024;
 
 /// Carries what was committed from the bus to an actor.
-pub(super) struct ReadingsFeed {
+pub(crate) struct ReadingsFeed {
     bus: CloudBus,
     listener: Port<ReadingsCommitted>,
     lost: u64,
@@ -20,7 +20,7 @@ pub(super) struct ReadingsFeed {
 
 impl ReadingsFeed {
     /// Starts it below a scope.
-    pub(super) fn start(
+    pub(crate) fn start(
         scope: &Scope,
         name: &'static str,
         bus: &CloudBus,
