@@ -167,3 +167,132 @@ impl Ledger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use memcloud_domain::{CommandAction, NodeId, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// A command of a number comes: the first time, or again.
+        Comes(usize),
+        /// The oldest that is being carried out ends.
+        Ends(Outcome),
+        /// The process is killed and begins again.
+        Restarts,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let outcome = prop_oneof![Just(Outcome::Done), Just(Outcome::Failed)];
+        prop_oneof![
+            6 => (0_usize..40).prop_map(Step::Comes),
+            4 => outcome.prop_map(Step::Ends),
+            1 => Just(Step::Restarts),
+        ]
+    }
+
+    fn command(number: usize, order: u64, node: u8, leased: bool) -> Command {
+        Command {
+            command: format!("c-{number}"),
+            order,
+            node: Some(NodeId(node)),
+            action: Instruction::Known(CommandAction::Switch { on: true }),
+            issued: Timestamp(0),
+            expires_in_ms: 60_000,
+            lease_ms: leased.then_some(1_000),
+        }
+    }
+
+    /// What is read from the file after a kill.
+    fn read_again(ledger: &Ledger) -> Ledger {
+        let mut read = Ledger::default();
+        ledger
+            .each_record(|record| {
+                match record {
+                    Record::Order { place, order } => read.remember_order(place, order),
+                    Record::Begun { command } => read.remember_begun(command),
+                    Record::Lease { place } => read.leases.run(place, None),
+                    Record::Result(result) => {
+                        read.remember_result(result);
+                    }
+                    other => panic!("{other:?} is none of the ledger's"),
+                }
+                Ok(())
+            })
+            .unwrap();
+        read
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn no_command_is_carried_out_twice_and_each_is_answered_the_same_for_good(
+            steps in prop::collection::vec(step(), 1..120),
+            commands in prop::collection::vec((0_u64..60, 1_u8..4, any::<bool>()), 40),
+        ) {
+            let now = Instant::now();
+            let mut ledger = Ledger::default();
+            let mut running: VecDeque<usize> = VecDeque::new();
+            let mut carried_out: Vec<usize> = Vec::new();
+            let mut answers: BTreeMap<usize, Outcome> = BTreeMap::new();
+            let mut last_order: BTreeMap<u8, u64> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Comes(number) => {
+                        let (order, node, leased) = commands[number];
+                        let command = command(number, order, node, leased);
+                        match ledger.judge(&command, Seq(7)) {
+                            Verdict::CarryOut { place } => {
+                                prop_assert!(!carried_out.contains(&number), "twice: {number}");
+                                let last = last_order.entry(node).or_insert(0);
+                                prop_assert!(order >= *last, "order {order} after {last}");
+                                *last = order;
+                                carried_out.push(number);
+                                running.push_back(number);
+                                let ends = command.lease_ms.map(|ms| now + Duration::from_millis(ms));
+                                ledger.begin(&command, place, ends);
+                            }
+                            Verdict::Pending => prop_assert!(running.contains(&number)),
+                            Verdict::Answer(result) => {
+                                let earlier = answers.entry(number).or_insert(result.outcome);
+                                prop_assert_eq!(*earlier, result.outcome, "an answer never changes");
+                                prop_assert!(!running.contains(&number));
+                                let is_known = carried_out.contains(&number);
+                                prop_assert_eq!(is_known, result.outcome != Outcome::Superseded);
+                                ledger.remember_result(&result);
+                            }
+                        }
+                    }
+                    Step::Ends(outcome) => {
+                        let Some(number) = running.pop_front() else { continue };
+                        let result = CommandResult {
+                            command: format!("c-{number}"),
+                            outcome,
+                            seq: None,
+                            reason: None,
+                        };
+                        answers.insert(number, outcome);
+                        let change = ledger.remember_result(&result);
+                        let runs = matches!(change, Some(LeaseChange::Runs(_)));
+                        prop_assert_eq!(runs, outcome == Outcome::Done && commands[number].2);
+                    }
+                    Step::Restarts => {
+                        for number in running.drain(..) {
+                            answers.insert(number, Outcome::Interrupted);
+                        }
+                        ledger = read_again(&ledger);
+                        let left = ledger.leases.ended(now).len();
+                        prop_assert_eq!(left, ledger.leases.places().count());
+                    }
+                }
+            }
+        }
+    }
+}
