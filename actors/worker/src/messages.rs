@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Hearing, NotAdmitted};
 
+/// Its `MicrogridSupervisor` has a job saved before it is stopped: it takes nothing more, finishes its
 /// step, saves. Answers once that is done, or could not be.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), Unavailable>")]

@@ -31,7 +31,6 @@ use crate::{
     NoteInLog, Noticed, Outcome, ReadingsMissed, Roster, RunningApp, View, WishQueue,
 };
 
-/// Its `MicrogridSupervisor` has a job saved before it is stopped: it takes nothing more, finishes its
 /// What outlives a crash of the actor.
 #[derive(Debug, Clone, Default)]
 struct Lives {
