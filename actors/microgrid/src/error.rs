@@ -1,5 +1,7 @@
 //! What can go wrong between a microgrid's jobs and whoever runs them.
 
+use std::time::Duration;
+
 use memcloud_domain::messages::Unavailable;
 use memcloud_domain::{HemId, JobId, MicrogridId};
 use memcloud_supervision::AskError;
@@ -81,6 +83,16 @@ pub enum MicrogridError {
         count: usize,
         /// How many may.
         limit: usize,
+    },
+    /// Wishes came faster than the job's configuration allows.
+    #[error("job {job} may submit {per_minute} wishes per minute; try again in {} s", .retry_after.as_secs().saturating_add(1))]
+    TooFast {
+        /// Which job.
+        job: JobId,
+        /// How many it may.
+        per_minute: u32,
+        /// When there is room again.
+        retry_after: Duration,
     },
     /// The microgrid has no such HEM.
     #[error("microgrid {microgrid} has no HEM {hem}")]

@@ -4,10 +4,12 @@
 pub mod assembly;
 pub mod dispatch;
 pub mod error;
+mod homes;
 pub mod jobs;
 pub mod messages;
 pub mod microgrid_bus;
 pub mod microgrid_supervisor;
+mod steering;
 
 pub use assembly::{MicrogridAssembly, MicrogridLimits, MicrogridPorts};
 pub use dispatch::{DispatchCounts, DispatchLimits};

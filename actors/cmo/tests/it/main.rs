@@ -5,5 +5,7 @@
 
 mod draining;
 mod jobs;
+mod ledger;
 mod operator;
+mod steering;
 mod support;

@@ -29,6 +29,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::ledger::{Ledger, Steerer};
+
 /// 2026-07-01T00:00:00Z.
 pub(crate) const NOW: i64 = 1_782_864_000_000;
 const SOON: Duration = Duration::from_secs(30);
@@ -148,6 +150,15 @@ impl Town {
     }
 
     pub(crate) fn with(scope: &Scope, limits: OperatorLimits) -> Self {
+        Self::made(scope, limits, None)
+    }
+
+    /// One whose microgrids are steered through a ledger.
+    pub(crate) fn steered(scope: &Scope, ledger: &Child<Ledger>) -> Self {
+        Self::made(scope, OperatorLimits::default(), Some(ledger))
+    }
+
+    fn made(scope: &Scope, limits: OperatorLimits, ledger: Option<&Child<Ledger>>) -> Self {
         let switches = Switches::default();
         let bus = CloudBus::in_process();
         let publisher = Publisher::start(scope, bus.clone());
@@ -183,11 +194,12 @@ impl Town {
             jobs: gate.port(),
             roster: jobs.port(),
             states: jobs.port(),
-            place: None,
-            open_commands: None,
-            events: None,
+            place: ledger.map(Child::port),
+            open_commands: ledger.map(Child::port),
+            events: ledger.map(Child::port),
         };
-        let mut catalogue = AppCatalogue::standard().with::<Recorder>().with::<FreshRecorder>();
+        let mut catalogue =
+            AppCatalogue::standard().with::<Recorder>().with::<FreshRecorder>().with::<Steerer>();
         catalogue.add(Arc::new(Trap));
         let assembly = OperatorAssembly {
             bus,
@@ -213,19 +225,27 @@ impl Town {
     }
 
     pub(crate) async fn settle(&self, of: &str, hems: &[&str]) {
-        let nodes = vec![NodeDeclaration {
-            node: NodeId(0),
-            name: "grid".into(),
-            kind: NodeKind::Grid,
-            rated_watts: None,
-            min_watts: None,
-            max_watts: None,
-            capacity_wh: None,
-            critical: None,
-            priority: None,
-            controls: None,
-            default: None,
-        }];
+        self.settle_with(
+            of,
+            hems,
+            vec![NodeDeclaration {
+                node: NodeId(0),
+                name: "grid".into(),
+                kind: NodeKind::Grid,
+                rated_watts: None,
+                min_watts: None,
+                max_watts: None,
+                capacity_wh: None,
+                critical: None,
+                priority: None,
+                controls: None,
+                default: None,
+            }],
+        )
+        .await;
+    }
+
+    pub(crate) async fn settle_with(&self, of: &str, hems: &[&str], nodes: Vec<NodeDeclaration>) {
         let roster = MicrogridRoster {
             profile: MicrogridProfile { id: microgrid(of), time_zone: "Europe/Zurich".into() },
             limits: PowerLimits::default(),

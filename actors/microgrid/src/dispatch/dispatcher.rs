@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use memcloud_domain::messages::{JobWished, Placement};
 use memcloud_domain::{
-    Asker, CommandRecord, CommandState, Entry, HemBatch, HemEvent, HemId, JobId, NodeId, NodeWhy,
-    Timestamp, Wish,
+    Asker, CommandRecord, CommandState, Entry, Epoch, HemBatch, HemEvent, HemId, JobId, NodeId,
+    NodeWhy, Timestamp, Wish,
 };
 use memcloud_worker::Roster;
 
@@ -21,7 +21,7 @@ use super::explain::Account;
 use super::node::{Home, Node, Past, TurnedAway};
 use super::room::limits_something;
 use super::words;
-use super::{DispatchLimits, Effect, Event, Figures};
+use super::{DispatchLimits, Effect, Event, Figures, Link};
 
 /// Decides what is ordered in one microgrid, and says why.
 #[derive(Debug)]
@@ -61,8 +61,7 @@ impl Dispatcher {
             Event::Changed(record) => self.changed(record, now),
             Event::Wished(wished) => self.wished(wished, now),
             Event::Stored(batches) => self.stored(&batches, now),
-            Event::Connected(hem) => self.connected(&hem, false),
-            Event::Disconnected(hem) => self.connected(&hem, true),
+            Event::Connection { hem, epoch, link } => self.connection(&hem, epoch, link),
             Event::LookedBack { hem, events } => self.looked_back(&hem, events, now),
             Event::Placed { batch, placements } => self.placed(batch, placements, now),
             Event::NotPlaced { batch } => self.not_placed(batch, now),
@@ -105,6 +104,12 @@ impl Dispatcher {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.homes_known && self.open_known
+    }
+
+    /// Whether something holds by an order, so that the ledger is worth a look.
+    #[must_use]
+    pub fn has_orders(&self) -> bool {
+        !self.desk.placed.is_empty() || !self.desk.commands.is_empty()
     }
 
     /// Whether there is a home of this HEM.
@@ -268,6 +273,12 @@ impl Dispatcher {
                 home.past = Past::Unknown { tries: 0, from: now };
             }
             home.through = home.through.max(Some(batch.through));
+            if batch.epoch > home.epoch && home.offline {
+                // That it is connected again was not heard.
+                home.offline = false;
+                self.desk.mark_busy(home);
+            }
+            home.epoch = home.epoch.max(batch.epoch);
             let before = home.net;
             for entry in &batch.entries {
                 match entry {
@@ -288,10 +299,14 @@ impl Dispatcher {
         }
     }
 
-    fn connected(&mut self, hem: &HemId, offline: bool) {
+    fn connection(&mut self, hem: &HemId, epoch: Epoch, link: Link) {
         let Some(home) = self.homes.get_mut(hem) else { return };
-        home.offline = offline;
-        if !offline {
+        if epoch < home.epoch {
+            return;
+        }
+        home.epoch = epoch;
+        home.offline = link == Link::Down;
+        if link == Link::Up {
             self.desk.mark_busy(home);
         }
     }

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use memcloud_domain::messages::{JobWished, Placement, Verdict};
-use memcloud_domain::{CommandRecord, HemBatch, HemEvent, HemId, JobId, Timestamp};
+use memcloud_domain::{CommandRecord, Epoch, HemBatch, HemEvent, HemId, JobId, Timestamp};
 use memcloud_worker::Roster;
 
 pub use claim::Kind;
@@ -55,10 +55,15 @@ pub enum Event {
     Wished(JobWished),
     /// This was stored.
     Stored(Arc<Vec<HemBatch>>),
-    /// A HEM is connected.
-    Connected(HemId),
-    /// It is not any more.
-    Disconnected(HemId),
+    /// A HEM is connected, or is not any more; of an older connection than the known one it says nothing.
+    Connection {
+        /// Which HEM.
+        hem: HemId,
+        /// The connection's epoch.
+        epoch: Epoch,
+        /// How it stands.
+        link: Link,
+    },
     /// What happened at a home lately; absent: it cannot be read now.
     LookedBack {
         /// Which home.
@@ -80,6 +85,15 @@ pub enum Event {
     },
     /// Time passed.
     Tick,
+}
+
+/// Whether a HEM is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// It is.
+    Up,
+    /// It is not.
+    Down,
 }
 
 /// What is to be done.

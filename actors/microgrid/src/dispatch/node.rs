@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memcloud_domain::{
-    Asker, CommandId, CommandState, HemId, NodeDeclaration, NodeId, NodeKind, NodeReading,
+    Asker, CommandId, CommandState, Epoch, HemId, NodeDeclaration, NodeId, NodeKind, NodeReading,
     PowerLimits, Seq, Setting, Timestamp, Watts,
 };
 
@@ -328,6 +328,8 @@ pub struct Home {
     pub nodes: Vec<Node>,
     /// Whether its HEM is connected, as far as that was heard.
     pub offline: bool,
+    /// Its newest connection that was heard of.
+    pub epoch: Epoch,
     /// What is known of before.
     pub past: Past,
     /// The newest time that its readings told.
@@ -347,6 +349,7 @@ impl Home {
             limits: PowerLimits::default(),
             nodes: Vec::new(),
             offline: false,
+            epoch: Epoch::default(),
             past,
             newest: Timestamp(i64::MIN),
             through: None,

@@ -13,7 +13,7 @@ use memcloud_domain::{
     NodeReading, NodeWhy, PowerLimits, Reading, Seq, Setting, Timestamp, Transition, Watts, Wish,
 };
 use memcloud_microgrid::DispatchLimits;
-use memcloud_microgrid::dispatch::{Dispatcher, Effect, Event};
+use memcloud_microgrid::dispatch::{Dispatcher, Effect, Event, Link};
 use memcloud_worker::Roster;
 
 /// 2026-07-01T12:00:00Z: 14:00 in Zurich.
@@ -444,6 +444,10 @@ impl House {
             entries,
         };
         self.tell(Event::Stored(Arc::new(vec![batch])));
+    }
+
+    pub(crate) fn link(&mut self, link: Link) {
+        self.tell(Event::Connection { hem: hem("home-1"), epoch: Epoch(1), link });
     }
 
     // ------------------------------------------------------------------------------- what came of it

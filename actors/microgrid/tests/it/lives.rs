@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memcloud_domain::{CommandState, Entry};
 use memcloud_microgrid::DispatchLimits;
-use memcloud_microgrid::dispatch::Event;
+use memcloud_microgrid::dispatch::{Event, Link};
 
 use crate::house::{BATTERY, CHARGER, HEATER, House, hem, on, power};
 
@@ -73,12 +73,12 @@ fn a_command_that_was_cancelled_gives_the_node_back() {
 #[test]
 fn a_hem_that_is_away_gets_no_wishes_but_commands_and_the_wishes_follow_when_it_is_back() {
     let mut house = House::new();
-    house.tell(Event::Disconnected(hem("home-1")));
+    house.link(Link::Down);
     house.wish("a", 0, BATTERY, power(500.0));
     assert!(house.orders.is_empty());
     house.command("c1", 0, HEATER, on(false), None);
     assert_eq!(house.orders.len(), 1, "the ledger holds it");
-    house.tell(Event::Connected(hem("home-1")));
+    house.link(Link::Up);
     assert_eq!(house.last(), (BATTERY, power(500.0).into()));
 }
 

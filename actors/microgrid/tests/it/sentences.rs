@@ -1,6 +1,7 @@
 //! What `why` says, word for word.
 
 use memcloud_domain::{CommandState, NodeAction};
+use memcloud_microgrid::dispatch::Link;
 
 use crate::house::{BATTERY, CHARGER, FRIDGE, GRID, HEATER, House, limit, on, power};
 
@@ -155,7 +156,7 @@ fn what_waits_and_what_was_turned_down_by_the_home_is_said() {
         house.sentence(BATTERY),
         "The battery is to charge at 1.0 kW but waits a minute, since its HEM turned the last order down: the battery is empty: a asked for 1.0 kW."
     );
-    house.tell(memcloud_microgrid::dispatch::Event::Disconnected(crate::house::hem("home-1")));
+    house.link(Link::Down);
     house.pass(120);
     assert_eq!(
         house.sentence(BATTERY),
