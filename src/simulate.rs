@@ -4,9 +4,11 @@
 //!
 //! Beside it the same homes live the same span without the cloud: what control changes is the difference.
 
+mod command_counter;
 mod findings;
 mod meter;
 pub mod plot;
+mod received_commands;
 pub mod report;
 pub mod scenario;
 mod simulated_fleet;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actix::fut::wrap_future;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult};
 use memcloud_domain::messages::{
-    AuthenticateHem, CloseSession, Durability, HemConnected, HemCredential, HemDisconnected,
-    OpenSession, SessionOpened, StoreEntries,
+    AuthenticateHem, CloseSession, CommandAnswered, Durability, HemConnected, HemCredential,
+    HemDisconnected, NotConnected, OpenSession, SendCommands, SessionOpened, StoreEntries,
 };
 use memcloud_domain::{MicrogridId, Seq, Timestamp};
 use memcloud_emulator::HomeState;
@@ -34,7 +34,7 @@ pub(super) struct GetFigures;
 /// How much was measured and acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FleetFigures {
-    /// Readings that homes took.
+    /// Readings and events that homes took.
     pub(super) taken: u64,
     /// Of those, what is not acknowledged.
     pub(super) unacknowledged: u64,
@@ -47,6 +47,7 @@ pub(super) struct FleetPorts {
     pub(super) open: Port<OpenSession>,
     pub(super) store: Port<StoreEntries>,
     pub(super) close: Port<CloseSession>,
+    pub(super) answered: Port<CommandAnswered>,
     pub(super) connected: Vec<Port<HemConnected>>,
     pub(super) disconnected: Vec<Port<HemDisconnected>>,
 }
@@ -183,12 +184,13 @@ impl Handler<LiveUntil> for SimulatedFleet {
 
     fn handle(&mut self, LiveUntil(until): LiveUntil, context: &mut Context<Self>) -> Self::Result {
         let now = self.now();
+        let island = self.timeline.island(until).map(|island| island.source_watts);
         let mut states = Vec::with_capacity(self.hems.len());
         for place in 0..self.hems.len() {
             let linked = self.timeline.is_linked(place, until);
             let Some(hem) = self.hems.get_mut(place) else { break };
             hem.take_acknowledgements();
-            hem.sample(until);
+            hem.sample(until, island);
             states.push(hem.home().state().clone());
             match (linked, hem.is_down()) {
                 (true, true) => self.connect(place, context),
@@ -197,6 +199,22 @@ impl Handler<LiveUntil> for SimulatedFleet {
             }
         }
         MessageResult(states)
+    }
+}
+
+impl Handler<SendCommands> for SimulatedFleet {
+    type Result = Result<(), NotConnected>;
+
+    fn handle(&mut self, send: SendCommands, _: &mut Context<Self>) -> Self::Result {
+        let now = self.now();
+        let hem = self.hems.iter_mut().find(|hem| *hem.hem() == send.hem).ok_or(NotConnected)?;
+        let epoch = hem.epoch().ok_or(NotConnected)?;
+        for command in &send.commands {
+            let answer = hem.carry_out(command, epoch, now);
+            // One that is lost is asked for again, and answered again.
+            drop(self.ports.answered.tell(answer));
+        }
+        Ok(())
     }
 }
 

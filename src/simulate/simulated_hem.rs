@@ -2,13 +2,17 @@
 //! rules are those of the socket protocol; what is left out is TLS and JSON. Pure.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use memcloud_domain::messages::Durability;
+use memcloud_domain::messages::{CommandAnswered, Durability, OutgoingCommand};
 use memcloud_domain::{
-    Entry, Epoch, HemId, NodeDeclaration, NodeReading, Reading, Secret, Seq, Timestamp,
+    Entry, Epoch, HemEvent, HemId, NodeDeclaration, Reading, Secret, Seq, Timestamp, Watts,
 };
 use memcloud_emulator::Home;
+use memcloud_worker::apps::load_priority::{GRID_RESTORED, ISLANDED};
 use tokio::sync::watch;
+
+use super::received_commands::ReceivedCommands;
 
 /// How many readings are handed over in one message after an outage.
 const BATCH: usize = 500;
@@ -39,12 +43,24 @@ pub(super) struct SimulatedHem {
     link: Link,
     last: Seq,
     /// What is not acknowledged, ascending.
-    kept: VecDeque<Reading>,
+    kept: VecDeque<Entry>,
+    islanded: bool,
+    commands: ReceivedCommands,
 }
 
 impl SimulatedHem {
     pub(super) fn new(hem: HemId, key: Secret, nodes: Vec<NodeDeclaration>, home: Home) -> Self {
-        Self { hem, key, nodes, home, link: Link::Down, last: Seq::NONE, kept: VecDeque::new() }
+        Self {
+            hem,
+            key,
+            nodes,
+            home,
+            link: Link::Down,
+            last: Seq::NONE,
+            kept: VecDeque::new(),
+            islanded: false,
+            commands: ReceivedCommands::default(),
+        }
     }
 
     pub(super) fn hem(&self) -> &HemId {
@@ -63,16 +79,12 @@ impl SimulatedHem {
         &self.home
     }
 
-    pub(super) fn home_mut(&mut self) -> &mut Home {
-        &mut self.home
-    }
-
     /// The number of its newest reading.
     pub(super) fn last(&self) -> Seq {
         self.last
     }
 
-    /// How many readings wait for their acknowledgement.
+    /// How many entries wait for their acknowledgement.
     pub(super) fn kept(&self) -> usize {
         self.kept.len()
     }
@@ -89,11 +101,33 @@ impl SimulatedHem {
         matches!(self.link, Link::Down)
     }
 
-    /// Takes a reading, and keeps it until it is acknowledged.
-    pub(super) fn sample(&mut self, at: Timestamp) {
-        let nodes: Vec<NodeReading> = self.home.sample(at);
+    /// Takes a reading, and keeps it until it is acknowledged. Before it the home says that the grid has
+    /// gone, or is back: `island` is what the microgrid's own source gives, W, while it is gone.
+    pub(super) fn sample(&mut self, at: Timestamp, island: Option<f64>) {
+        if island.is_some() != self.islanded {
+            self.islanded = island.is_some();
+            let kind = if self.islanded { ISLANDED } else { GRID_RESTORED };
+            let seq = self.next_number();
+            self.kept.push_back(Entry::Event(HemEvent {
+                seq,
+                ts: at,
+                received: at,
+                kind: kind.to_owned(),
+                node: None,
+                on: None,
+                watts: island.map(Watts),
+                until: None,
+                text: None,
+            }));
+        }
+        let seq = self.next_number();
+        let nodes = self.home.sample(at);
+        self.kept.push_back(Entry::Reading(Reading { seq, ts: at, received: at, nodes }));
+    }
+
+    fn next_number(&mut self) -> Seq {
         self.last = Seq(self.last.0 + 1);
-        self.kept.push_back(Reading { seq: self.last, ts: at, received: at, nodes });
+        self.last
     }
 
     pub(super) fn begin_to_connect(&mut self) {
@@ -109,6 +143,29 @@ impl SimulatedHem {
     ) {
         self.forget_through(mark);
         self.link = Link::Up(Session { epoch, durable, sent: mark });
+    }
+
+    /// Carries a command out, or says again what became of it.
+    pub(super) fn carry_out(
+        &mut self,
+        command: &OutgoingCommand,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> CommandAnswered {
+        let (home, last) = (&mut self.home, self.last);
+        let result = self.commands.answer(command, last, now, || {
+            let lease = command.lease_ms.map(Duration::from_millis);
+            home.carry_out(command.node, &command.action, lease, now)
+        });
+        CommandAnswered {
+            hem: self.hem.clone(),
+            epoch,
+            command: command.command.clone(),
+            outcome: result.outcome,
+            seq: Some(result.seq),
+            reason: result.reason,
+            at: now,
+        }
     }
 
     /// Its link is cut; answers the epoch of the connection that is over.
@@ -129,7 +186,7 @@ impl SimulatedHem {
     }
 
     fn forget_through(&mut self, through: Seq) {
-        while self.kept.front().is_some_and(|reading| reading.seq <= through) {
+        while self.kept.front().is_some_and(|entry| entry.seq() <= through) {
             self.kept.pop_front();
         }
     }
@@ -137,13 +194,9 @@ impl SimulatedHem {
     /// What is to be handed over next, received now. Said again until [`SimulatedHem::sent`] is.
     pub(super) fn next_batch(&self, now: Timestamp) -> Option<(Epoch, Vec<Entry>)> {
         let Link::Up(session) = &self.link else { return None };
-        let first = self.kept.partition_point(|reading| reading.seq <= session.sent);
-        let entries: Vec<Entry> = self
-            .kept
-            .range(first..)
-            .take(BATCH)
-            .map(|reading| Entry::Reading(Reading { received: now, ..reading.clone() }))
-            .collect();
+        let first = self.kept.partition_point(|entry| entry.seq() <= session.sent);
+        let entries: Vec<Entry> =
+            self.kept.range(first..).take(BATCH).map(|entry| received(entry, now)).collect();
         if entries.is_empty() { None } else { Some((session.epoch, entries)) }
     }
 
@@ -152,4 +205,15 @@ impl SimulatedHem {
             session.sent = session.sent.max(through);
         }
     }
+}
+
+/// The same entry, as it arrives now.
+fn received(entry: &Entry, now: Timestamp) -> Entry {
+    let mut arrived = entry.clone();
+    match &mut arrived {
+        Entry::Reading(reading) => reading.received = now,
+        Entry::Event(event) => event.received = now,
+        Entry::Refused(refusal) => refusal.received = now,
+    }
+    arrived
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use memcloud_bus::{CloudBus, Publisher};
 use memcloud_cmo::{ChiefMicrogridOperator, OperatorAssembly, OperatorLimits, OperatorPorts};
+use memcloud_commands::{CommandIds, CommandParts, CommandPorts, CommandProcessor, CommandsConfig};
 use memcloud_domain::{JobRecord, NodeDeclaration, PowerLimits, Timestamp, Watts};
 use memcloud_emulator::{Home, HomeState, declarations};
 use memcloud_historian::{
@@ -18,16 +19,19 @@ use memcloud_registry::{
     Clerk, CreateJob, CreateMicrogrid, Followers, NewMicrogrid, Randomness, RegisterHem, Registrar,
     RegistrarConfig, RegistrarParts, Registry, SqliteRegistry,
 };
+use memcloud_store::registry::CommandStore;
 use memcloud_store::sqlite::Location;
 use memcloud_store::telemetry::sqlite::SqliteOptions;
 use memcloud_store::telemetry::{Retention, SqliteTelemetry, TelemetryStore};
 use memcloud_supervision::{Child, ChildSpec, RestartPolicy, Scope};
 use memcloud_worker::{AppCatalogue, JobLimits, StepThreads, WorkerPorts};
 
+use super::command_counter::{CommandCounter, CommandCounts};
 use super::report::CommandsReport;
 use super::scenario::Scenario;
 use super::simulated_fleet::{FleetFigures, FleetPorts, GetFigures, LiveUntil, SimulatedFleet};
 use super::simulated_hem::SimulatedHem;
+use crate::cloud::readings_feed::ReadingsFeed;
 
 /// In simulated time only what hangs for ever takes so long.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -41,6 +45,8 @@ const KEEP_MINUTES: Duration = Duration::from_secs(86_400);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// How often a job looks whether it missed something.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(3_600);
+/// Commands that ended are kept for so long; they are counted as they change.
+const KEEP_COMMANDS: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The actor tree of a simulation.
@@ -50,6 +56,7 @@ pub(super) struct World {
     historian: Child<Historian>,
     cmo: Child<ChiefMicrogridOperator>,
     metrics: Arc<HistorianMetrics>,
+    counts: CommandCounts,
     jobs: Vec<JobRecord>,
     /// What each home declares, and its state at the start.
     starts: Vec<(Vec<NodeDeclaration>, HomeState)>,
@@ -62,9 +69,10 @@ impl World {
         scenario: &Scenario,
         apps: AppCatalogue,
     ) -> anyhow::Result<Self> {
-        let registry: Arc<dyn Registry> = Arc::new(
+        let web_store = Arc::new(
             SqliteRegistry::open_at(&Location::Memory).context("the web store in memory")?,
         );
+        let registry: Arc<dyn Registry> = web_store.clone();
         let store: Arc<dyn TelemetryStore> = Arc::new(
             SqliteTelemetry::open(Location::Memory, SqliteOptions::default())
                 .context("the iot store in memory")?,
@@ -82,36 +90,32 @@ impl World {
         let metrics = Arc::new(HistorianMetrics::default());
         let historian = start_historian(scope, scenario, &store, &metrics, &publisher);
         start_maintenance(scope, &store, &metrics);
-        let ports = OperatorPorts {
-            microgrid: MicrogridPorts {
-                worker: WorkerPorts {
-                    entries: historian.port(),
-                    marks: historian.port(),
-                    load: registrar.port(),
-                    save: registrar.port(),
-                    reported: publisher.port(),
-                },
-                jobs: registrar.port(),
-                roster: registrar.port(),
-                states: registrar.port(),
-                place: None,
-                open_commands: None,
-                events: Some(historian.port()),
-            },
-            with_jobs: registrar.port(),
-        };
+        let (commands, command_ports) = start_commands(scope, scenario, web_store);
+        ReadingsFeed::start(scope, "commands-feed", &bus, commands.port());
         let cmo = ChiefMicrogridOperator::start(
             scope,
             OperatorAssembly {
                 bus: bus.clone(),
-                ports,
+                ports: operator_ports(&registrar, &historian, &commands, &publisher),
                 catalogue: Arc::new(apps),
                 threads: StepThreads::offloaded(),
                 limits: limits(),
                 counts: Arc::default(),
             },
         );
-        followers.hem_changed(cmo.port()).job_changed(cmo.port()).microgrid_changed(cmo.port());
+        followers
+            .hem_changed(commands.port())
+            .hem_changed(cmo.port())
+            .job_changed(cmo.port())
+            .microgrid_changed(cmo.port());
+        let counts = CommandCounts::default();
+        command_ports
+            .dispatch(cmo.port())
+            .entries(historian.port())
+            .roster(registrar.port())
+            .changed(cmo.port())
+            .changed(publisher.port())
+            .changed(start_counter(scope, &counts).port());
 
         let starts =
             hems.iter().map(|hem| (hem.nodes().to_vec(), hem.home().state().clone())).collect();
@@ -123,12 +127,14 @@ impl World {
                 open: historian.port(),
                 store: historian.port(),
                 close: historian.port(),
-                connected: vec![publisher.port()],
-                disconnected: vec![publisher.port()],
+                answered: commands.port(),
+                connected: vec![commands.port(), publisher.port()],
+                disconnected: vec![commands.port(), publisher.port()],
             },
             hems,
         );
-        Ok(Self { clerk, fleet, historian, cmo, metrics, jobs, starts })
+        command_ports.send(fleet.port());
+        Ok(Self { clerk, fleet, historian, cmo, metrics, counts, jobs, starts })
     }
 
     /// What each home declares, and its state at the start.
@@ -153,7 +159,7 @@ impl World {
 
     /// How many commands are in which state.
     pub(super) fn commands(&self) -> CommandsReport {
-        CommandsReport::default()
+        self.counts.report()
     }
 
     /// Has all homes live on until a moment, and measure.
@@ -168,6 +174,61 @@ impl World {
             self.fleet.ask(GetFigures, DEADLINE).await.context("the simulated homes crashed")?;
         self.historian.ask(FlushAndStop, DEADLINE).await.context("the historian crashed")?;
         Ok(figures)
+    }
+}
+
+/// The ledger of commands. Its times are those of a HEM that reports every step: an effect can only be
+/// seen in the readings that follow.
+fn start_commands(
+    scope: &Scope,
+    scenario: &Scenario,
+    store: Arc<dyn CommandStore>,
+) -> (Child<CommandProcessor>, CommandPorts) {
+    let ports = CommandPorts::default();
+    let usual = CommandsConfig::default();
+    let parts = CommandParts {
+        store,
+        ports: ports.clone(),
+        ids: CommandIds::seeded(scenario.seed),
+        metrics: Arc::default(),
+        config: CommandsConfig {
+            effect_window: usual.effect_window.max(scenario.step * 3),
+            retention: KEEP_COMMANDS,
+            ..usual
+        },
+    };
+    (CommandProcessor::start(scope, parts), ports)
+}
+
+fn start_counter(scope: &Scope, counts: &CommandCounts) -> Child<CommandCounter> {
+    let counts = counts.clone();
+    let spec = ChildSpec::new("command-counter").mailbox(16_384);
+    scope.supervise(spec, move |_| CommandCounter::new(counts.clone()))
+}
+
+fn operator_ports(
+    registrar: &Child<Registrar>,
+    historian: &Child<Historian>,
+    commands: &Child<CommandProcessor>,
+    publisher: &Child<Publisher>,
+) -> OperatorPorts {
+    OperatorPorts {
+        microgrid: MicrogridPorts {
+            worker: WorkerPorts {
+                entries: historian.port(),
+                marks: historian.port(),
+                load: registrar.port(),
+                save: registrar.port(),
+                reported: publisher.port(),
+            },
+            jobs: registrar.port(),
+            roster: registrar.port(),
+            states: registrar.port(),
+            place: Some(commands.port()),
+            open_commands: Some(commands.port()),
+            events: Some(historian.port()),
+        },
+        with_jobs: registrar.port(),
     }
 }
 
