@@ -9,9 +9,9 @@ use super::decision::{By, Chosen, Decision, Fate, HomeOverride, same};
 use super::node::{Home, InForce, Node, Pause};
 use super::words;
 
-/// What a sentence speaks of.
+/// Of what a sentence speaks.
 #[derive(Debug, Clone, Copy)]
-pub struct Account<'a> {
+pub struct Explanation<'a> {
     /// The home.
     pub home: &'a Home,
     /// The node.
@@ -32,7 +32,7 @@ enum Stand<'a> {
     Ordered(&'a InForce),
 }
 
-impl<'a> Account<'a> {
+impl<'a> Explanation<'a> {
     /// So many claims beside the winner are named in a sentence.
     const NAMED: usize = 4;
 
@@ -271,10 +271,8 @@ impl<'a> Account<'a> {
             Fate::Refused(breach) => (ClaimFate::Refused, words::breach(breach)),
             Fate::Outranked(by) => (ClaimFate::Outranked, self.outranked_by(*by)),
             Fate::Satisfied(by) => {
-                let whose = self.claim(*by).map_or_else(
-                    || "someone at home".to_owned(),
-                    |winner| words::who_ranked(winner),
-                );
+                let whose =
+                    self.claim(*by).map_or_else(|| "someone at home".to_owned(), words::who_ranked);
                 (ClaimFate::Holds, format!("what {whose} asked for keeps it too"))
             }
             Fate::Holds | Fate::Narrowed if waits.is_some() => {

@@ -163,8 +163,10 @@ impl Desk {
         let spot = (home.hem.clone(), number, Kind::of(setting));
         let Some(node) = home.node_mut(number) else { return };
         let slot = node.slot(spot.2);
-        let newer = |order: &InForce| order.ordered > record.issued;
-        if reserved <= now || slot.placing.is_some() || slot.in_force.as_ref().is_some_and(newer) {
+        let newer = |order: &InForce| order.number >= record.order;
+        let pressed = node.pressed.is_some_and(|pressed| record.issued <= pressed);
+        let is_stale = pressed || slot.in_force.as_ref().is_some_and(newer);
+        if reserved <= now || slot.placing.is_some() || is_stale {
             return;
         }
         let key = match &record.asker {
@@ -177,6 +179,7 @@ impl Desk {
         let in_force = InForce {
             setting,
             command: Some(record.id.clone()),
+            number: record.order,
             state: Some(record.state),
             ordered: record.issued,
             lease_ms: record.lease_ms,
@@ -292,6 +295,7 @@ impl Desk {
             settle_stage(home, number, key);
         }
         order.command = Some(record.id.clone());
+        order.number = record.order;
         order.state = Some(record.state);
         let Some(node) = home.node_mut(number) else { return };
         // Someone pressed a button while it was on its way: what holds now is theirs.

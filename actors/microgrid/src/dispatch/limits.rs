@@ -29,6 +29,8 @@ pub struct DispatchLimits {
     pub sane_factor: f64,
     /// For how long a job's order may still be begun.
     pub order_expires: Duration,
+    /// For how long a job's next order for a node and kind waits for the answer to the last one.
+    pub answer_wait: Duration,
     /// How long a wish waits after its HEM turned it down, or did not take it in time.
     pub pause: Duration,
     /// How often what is in force is held against the homes' and the microgrid's limits.
@@ -53,6 +55,7 @@ impl Default for DispatchLimits {
             undeclared_watts: Watts(50_000.0),
             sane_factor: 10.0,
             order_expires: Duration::from_secs(60),
+            answer_wait: Duration::from_secs(15),
             pause: Duration::from_secs(60),
             limits_every: Duration::from_secs(5),
             placing: 4_096,

@@ -3,8 +3,9 @@
 //!
 //! What is wanted is a claim ([`claim`]). What holds of all claims on a node is decided by one function
 //! ([`decision`]), within the node's envelope ([`envelope`]) and what the home's and the microgrid's
-//! limits leave ([`room`]). What follows from it is ordered ([`ordering`]), within the budgets of jobs
-//! ([`accounts`]); what the ledger and the homes tell then is followed ([`following`]).
+//! limits leave ([`room`]). What follows from it is ordered (`ordering`), within the budgets of jobs
+//! ([`accounts`]), or turned down (`turning_down`); what the ledger and the homes tell then is followed
+//! (`offers`, `following`, `homes`). [`explain`] says why, in sentences made of [`words`].
 
 pub mod accounts;
 pub mod claim;
@@ -15,10 +16,13 @@ pub mod dispatcher;
 pub mod envelope;
 pub mod explain;
 mod following;
+mod homes;
 pub mod limits;
 pub mod node;
+mod offers;
 mod ordering;
 pub mod room;
+mod turning_down;
 pub mod words;
 
 use std::collections::BTreeSet;

@@ -23,7 +23,9 @@ pub struct InForce {
     pub setting: Setting,
     /// The command's id; absent while it has no row.
     pub command: Option<CommandId>,
-    /// How far that is.
+    /// Its place among the HEM's orders.
+    pub number: Option<u64>,
+    /// How far it is.
     pub state: Option<CommandState>,
     /// When it was ordered.
     pub ordered: Timestamp,
@@ -51,6 +53,12 @@ impl InForce {
         let until = self.until?;
         let third = Duration::from_millis(self.lease_ms.unwrap_or(0) / 3);
         Some(until.minus(third.clamp(Duration::from_secs(2), Duration::from_secs(300))))
+    }
+
+    /// Whether the HEM's answer is to be waited for.
+    #[must_use]
+    pub fn is_on_its_way(&self) -> bool {
+        matches!(self.state, None | Some(CommandState::Accepted | CommandState::Sent))
     }
 
     /// Whether the HEM has not said yet that it is carried out.

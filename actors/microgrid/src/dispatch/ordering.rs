@@ -11,7 +11,7 @@ use super::claim::{ClaimKey, Class, Kind, Rank, Stage, Standing};
 use super::decision::{By, Chosen, Decision, Fate, SAME_WATTS, decide, same, watts_of};
 use super::desk::{Desk, Ticket};
 use super::envelope::Bound;
-use super::explain::Account;
+use super::explain::Explanation;
 use super::node::{Home, InForce, Node, Past, Pause, Paused, Slot};
 use super::words;
 
@@ -174,7 +174,7 @@ impl Desk {
         now: Timestamp,
     ) -> Plan {
         let Some(node) = home.nodes.get(place) else { return Plan::Nothing };
-        let account = Account { home, node, decision, now, zone: self.zone };
+        let account = Explanation { home, node, decision, now, zone: self.zone };
         let slot = node.slot(kind);
         if slot.placing.is_some() {
             return Plan::Nothing;
@@ -203,7 +203,7 @@ impl Desk {
 
     fn plan_for_claim(
         &self,
-        account: &Account<'_>,
+        account: &Explanation<'_>,
         slot: &Slot,
         claim: &Standing,
         chosen: &Chosen,
@@ -240,6 +240,15 @@ impl Desk {
         if account.home.offline {
             return Plan::Nothing;
         }
+        if claim.class.rank == Rank::Job
+            && let Some(order) = slot.in_force.as_ref().filter(|order| order.is_on_its_way())
+        {
+            // One at a time: the home's answer to the last one comes first, but not for ever.
+            let again = order.ordered.plus(self.limits.answer_wait);
+            if now < again {
+                return Plan::Later(again);
+            }
+        }
         let lease_ms = claim.lease_ms.map(|_| left_ms(claim.until, now));
         if lease_ms.is_some_and(|left| left < Self::WORTH_MS) {
             return Plan::Nothing;
@@ -270,7 +279,7 @@ impl Desk {
     }
 
     /// What someone at home set is cut to what the node can do.
-    fn plan_for_home(&self, account: &Account<'_>, slot: &Slot, chosen: &Chosen) -> Plan {
+    fn plan_for_home(&self, account: &Explanation<'_>, slot: &Slot, chosen: &Chosen) -> Plan {
         let now = account.now;
         let Some(at_home) = &account.node.at_home else { return Plan::Nothing };
         if let Some(pause) = slot.waits(None, now) {
@@ -289,7 +298,7 @@ impl Desk {
     }
 
     /// Nobody wants any more what holds.
-    fn plan_for_nobody(&self, account: &Account<'_>, kind: Kind, order: &InForce) -> Plan {
+    fn plan_for_nobody(&self, account: &Explanation<'_>, kind: Kind, order: &InForce) -> Plan {
         let (node, now) = (account.node, account.now);
         if let Some(pause) = node.slot(kind).waits(None, now) {
             return Plan::Later(pause.until);
@@ -336,7 +345,7 @@ impl Desk {
     #[expect(clippy::too_many_arguments, reason = "each is one plain fact of the order")]
     fn unclaimed(
         &self,
-        account: &Account<'_>,
+        account: &Explanation<'_>,
         setting: Setting,
         asker: &Arc<Asker>,
         class: Class,
@@ -366,6 +375,7 @@ impl Desk {
         let in_force = InForce {
             setting,
             command: None,
+            number: None,
             state: None,
             ordered: now,
             lease_ms: Some(lease_ms),
@@ -467,79 +477,6 @@ impl Desk {
         Some(Paused { until, why: Pause::JobRate, claim: key })
     }
 
-    /// Offered commands that cannot hold before they expire are turned down.
-    fn refuse_offers(
-        &mut self,
-        home: &mut Home,
-        place: usize,
-        decision: &Decision,
-        now: Timestamp,
-    ) {
-        let mut refused = Vec::new();
-        {
-            let Some(node) = home.nodes.get(place) else { return };
-            let account = Account { home, node, decision, now, zone: self.zone };
-            for (claim, fate) in &decision.fates {
-                let Some(claim) = node.claims.get(*claim) else { continue };
-                let Stage::Offered { expires } = claim.stage else { continue };
-                let is_envelope = matches!(fate, Fate::Refused(_));
-                let is_hopeless = match fate {
-                    Fate::Refused(_) => true,
-                    Fate::Outranked(By::Home) => {
-                        node.at_home.as_ref().is_some_and(|at_home| at_home.until >= expires)
-                    }
-                    Fate::Outranked(By::Claim(winner)) => {
-                        node.claims.get(*winner).is_some_and(|winner| winner.until >= expires)
-                    }
-                    Fate::Holds | Fate::Narrowed | Fate::Satisfied(_) => false,
-                };
-                if is_hopeless {
-                    let ClaimKey::Command(id) = &claim.key else { continue };
-                    let because = account.refusal(claim, fate);
-                    refused.push((id.clone(), claim.kind(), because, is_envelope));
-                }
-            }
-        }
-        let Some(number) = home.nodes.get(place).map(|node| node.declaration.node) else { return };
-        for (id, kind, because, is_envelope) in refused {
-            if is_envelope {
-                self.figures.refused_by_envelope += 1;
-            } else {
-                self.figures.refused_by_rank += 1;
-            }
-            self.end_claim(home, number, &ClaimKey::Command(id.clone()), kind);
-            self.refuse(id, because);
-        }
-    }
-
-    /// Wishes that the envelope refuses are said once in their job's log.
-    fn complain(&mut self, home: &mut Home, place: usize, decision: &Decision) {
-        let hem = home.hem.clone();
-        let Some(node) = home.nodes.get_mut(place) else { return };
-        let kind = node.declaration.kind;
-        let the_node = words::node(&node.declaration);
-        for (claim, fate) in &decision.fates {
-            let Some(claim) = node.claims.get_mut(*claim) else { continue };
-            let ClaimKey::Wish(job) = &claim.key else { continue };
-            let Fate::Refused(breach) = fate else {
-                claim.complained = false;
-                continue;
-            };
-            if std::mem::replace(&mut claim.complained, true) {
-                continue;
-            }
-            self.figures.refused_by_envelope += 1;
-            if let Some(account) = self.accounts.get_mut(job) {
-                let what = words::asked(claim.setting, kind);
-                let because = words::breach(breach);
-                let text = format!(
-                    "the wish of {what} for {the_node} of {hem} was refused, since {because}"
-                );
-                account.complain(1, text);
-            }
-        }
-    }
-
     /// When a node is to be looked at again although nothing happens.
     fn next_look(
         &self,
@@ -578,7 +515,7 @@ fn offered<'a>(node: &'a Node, decision: &Decision, kind: Kind) -> Option<&'a St
 }
 
 /// A command goes to its HEM even where it changes nothing: someone waits for what becomes of it.
-fn of_offer(account: &Account<'_>, claim: &Standing, chosen: &Chosen) -> Order {
+fn of_offer(account: &Explanation<'_>, claim: &Standing, chosen: &Chosen) -> Order {
     let origin = match &claim.key {
         ClaimKey::Command(id) => Origin::Command(id.clone()),
         ClaimKey::Wish(_) => Origin::Wish {
@@ -605,6 +542,7 @@ fn in_force(claim: &Standing, setting: Setting, lease_ms: Option<u64>, now: Time
     InForce {
         setting,
         command: None,
+        number: None,
         state: None,
         ordered: now,
         lease_ms,

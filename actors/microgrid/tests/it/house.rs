@@ -100,6 +100,8 @@ pub(crate) struct House {
     pub(crate) calls: usize,
     /// The most verdicts that one call brought.
     pub(crate) most_verdicts: usize,
+    /// Whether homes answer at once that they carried out what was ordered.
+    pub(crate) acks: bool,
     /// What the ledger answers instead of taking the next orders.
     pub(crate) answers: Vec<Placement>,
     /// What homes tell of their past.
@@ -134,6 +136,7 @@ impl House {
             looked_back: 0,
             calls: 0,
             most_verdicts: 0,
+            acks: true,
             answers: Vec::new(),
             past: Vec::new(),
             offered: Vec::new(),
@@ -252,6 +255,11 @@ impl House {
         };
         record.order = Some(self.numbers);
         record.history[0].because = Some(draft.because);
+        if self.acks {
+            record.state = CommandState::Acknowledged;
+            let (state, at) = (record.state, self.now);
+            record.history.push(Transition { state, at, because: None, evidence: None });
+        }
         let record = Arc::new(record);
         self.orders.push(Arc::clone(&record));
         self.moved.push(draft.moves_watts);

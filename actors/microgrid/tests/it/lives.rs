@@ -62,6 +62,22 @@ fn what_reverted_is_ordered_again_only_while_it_is_wanted() {
 }
 
 #[test]
+fn the_next_wish_waits_for_the_homes_answer_but_not_for_ever_and_a_person_does_not_wait() {
+    let mut house = House::new();
+    house.acks = false;
+    house.wish("a", 0, BATTERY, power(500.0));
+    house.wish("a", 0, BATTERY, power(600.0));
+    assert_eq!(house.orders.len(), 1);
+    house.becomes("order-00001", CommandState::Acknowledged, None);
+    assert_eq!(house.last(), (BATTERY, power(600.0).into()));
+    house.wish("a", 0, BATTERY, power(700.0));
+    house.pass(16);
+    assert_eq!(house.last(), (BATTERY, power(700.0).into()), "after a quarter of a minute");
+    house.command("c1", 0, BATTERY, power(-100.0), Some(60));
+    assert_eq!(house.last(), (BATTERY, power(-100.0).into()));
+}
+
+#[test]
 fn a_command_that_was_cancelled_gives_the_node_back() {
     let mut house = House::new();
     house.wish("a", 0, BATTERY, power(500.0));
