@@ -82,6 +82,19 @@ fn batteries_are_made_ready_while_there_is_room_and_no_further() {
 }
 
 #[test]
+fn what_flickers_does_not_move_batteries_that_are_made_ready() {
+    let mut town = town(limit(10_000.0), vec![SimHome::with(2_000.0, 0.3); 2]);
+    town.pass(30, 1);
+    let begin = town.now;
+    for second in 0..300 {
+        town.home(1).demand = if second % 2 == 0 { 1_600.0 } else { 2_200.0 };
+        town.pass(1, 1);
+    }
+    let told = town.powers_since(begin);
+    assert!(told.len() <= 8, "{told:?}");
+}
+
+#[test]
 fn where_batteries_do_not_suffice_loads_go_by_priority_and_come_back_one_at_a_time() {
     let mut home = SimHome::with(4_000.0, 0.1);
     home.loads = vec![

@@ -113,17 +113,20 @@ impl LoadPriority {
     }
 
     fn judge(
+        &self,
         state: &mut LoadPriorityState,
         now: Timestamp,
         import_watts: f64,
         limit: &Limit,
         outcome: &mut Outcome,
     ) {
+        // A single reading says little, however seldom they come.
+        let span = Self::SAID_AFTER.max(self.terms.every * 3);
         let rule = Hysteresis {
             raise_above: limit.watts,
             clear_below: limit.watts,
-            hold: Self::SAID_AFTER,
-            clear_after: Self::SAID_AFTER,
+            hold: span,
+            clear_after: span,
         };
         match rule.accept(&mut state.alarm, now, import_watts) {
             Some(Transition::Began(since)) => {
@@ -160,7 +163,7 @@ impl LoadPriority {
         let why = format!("{} would be exceeded", limit.shown);
         let orders = ShedOrders { now, lease: self.terms.lease, why: &why };
         orders.carry_out(&changes, &state.shedding, &mut state.standing, roster, outcome);
-        Self::judge(state, now, import, limit, outcome);
+        self.judge(state, now, import, limit, outcome);
         let measured = Measured {
             import_watts: import,
             without_watts: import + off_before,

@@ -240,20 +240,23 @@ impl PeakShaving {
         now: Timestamp,
         import_watts: f64,
         limit: Option<f64>,
+        help: Help,
         outcome: &mut Outcome,
     ) {
         let Some(limit) = limit else { return };
-        let rule = Hysteresis {
-            raise_above: limit,
-            clear_below: limit,
-            hold: Self::SAID_AFTER,
-            clear_after: Self::SAID_AFTER,
-        };
+        // A single reading says little, however seldom they come.
+        let span = Self::SAID_AFTER.max(self.terms.every * 3);
+        let rule =
+            Hysteresis { raise_above: limit, clear_below: limit, hold: span, clear_after: span };
         match rule.accept(&mut state.alarm, now, import_watts) {
             Some(Transition::Began(since)) => {
+                let help = match help {
+                    Help::Exhausted => ", although batteries and loads help as far as they can",
+                    Help::Enough => "",
+                };
                 outcome.warn(format!(
-                    "the import is over the limit of {limit:.0} W since {since}, although batteries and \
-                     loads help as far as they can: {import_watts:.0} W now"
+                    "the import is over the limit of {limit:.0} W since {since}{help}: \
+                     {import_watts:.0} W now"
                 ));
                 outcome.urgent = true;
             }
@@ -288,10 +291,16 @@ impl PeakShaving {
             state.standing.withdraw_all(outcome);
             outcome.info("no limit is near any more: the batteries are left to others");
         }
+        let mut help = Help::Enough;
         let excess = if state.engaged.is_some() {
             let plan = self.steer(state, now, &counted, residual, &aim, outcome);
             let room = aim.import_watts.map_or(0.0, |limit| (limit - residual).max(0.0));
-            if plan.uncovered_watts > 0.0 { plan.uncovered_watts } else { -room }
+            if plan.uncovered_watts > 0.0 {
+                help = Help::Exhausted;
+                plan.uncovered_watts
+            } else {
+                -room
+            }
         } else {
             aim.import_watts.map_or(0.0, |limit| import - limit)
         };
@@ -303,7 +312,7 @@ impl PeakShaving {
         );
         let orders = ShedOrders { now, lease: self.terms.lease, why: &why };
         orders.carry_out(&changes, &state.shedding, &mut state.standing, roster, outcome);
-        self.judge_import(state, now, import, limits.import_watts, outcome);
+        self.judge_import(state, now, import, limits.import_watts, help, outcome);
         let measured = Measured {
             import_watts: import,
             without_watts: residual + off_before,
@@ -319,6 +328,13 @@ impl PeakShaving {
             state.reported = now;
         }
     }
+}
+
+/// Whether the batteries suffice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Help {
+    Enough,
+    Exhausted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -88,7 +88,7 @@ impl Plan {
         let told: Option<Vec<f64>> = units.iter().map(|unit| unit.told_watts).collect();
         if let Some(told) = told
             && !anew
-            && still_holds(&told, units, total, aim.deadband_watts)
+            && still_holds(&told, units, total, purpose, aim.deadband_watts)
         {
             return Self { watts: told, purpose, uncovered_watts };
         }
@@ -115,9 +115,15 @@ impl Plan {
     }
 }
 
-fn still_holds(told: &[f64], units: &[Unit], total: f64, deadband: f64) -> bool {
+/// While batteries are made ready, so much less than could be is good enough to leave them as they are:
+/// what follows every flicker costs commands and brings little.
+const GOOD_ENOUGH: f64 = 0.8;
+
+fn still_holds(told: &[f64], units: &[Unit], total: f64, purpose: Purpose, deadband: f64) -> bool {
     let within = |(told, unit): (&f64, &Unit)| {
         (-unit.room.discharge_watts - 1e-6..=unit.room.charge_watts + 1e-6).contains(told)
     };
-    (told.iter().sum::<f64>() - total).abs() <= deadband && told.iter().zip(units).all(within)
+    let sum = told.iter().sum::<f64>();
+    let least = if purpose == Purpose::Recharging { total * GOOD_ENOUGH } else { total };
+    (least - deadband..=total + deadband).contains(&sum) && told.iter().zip(units).all(within)
 }
