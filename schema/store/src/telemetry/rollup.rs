@@ -6,6 +6,9 @@
 //! grew, or power held, from the last sample of one to the first of the next is nobody's until two are
 //! combined; then it belongs to the later one.
 //!
+//! A reading counts for when it was taken: a time ahead of its receipt counts as the receipt, so that a
+//! counter does not seem to go back once the clock is set right.
+//!
 //! Counters only grow; one that went back was reset and has counted from zero since. Power is held
 //! from sample to sample, for at most [`HOLD`]; energy from it is an estimate.
 
@@ -251,11 +254,11 @@ impl Bucket {
     #[must_use]
     pub fn of(readings: &[Reading]) -> Self {
         let mut in_order: Vec<&Reading> = readings.iter().collect();
-        in_order.sort_by_key(|reading| (reading.ts, reading.seq));
+        in_order.sort_by_key(|reading| (reading.taken(), reading.seq));
         let mut bucket = Self::default();
         for reading in in_order {
             for node in &reading.nodes {
-                let sample = NodeBucket::of(reading.ts.0, node);
+                let sample = NodeBucket::of(reading.taken().0, node);
                 bucket.nodes.entry(node.node.0).or_default().append(&sample);
             }
         }

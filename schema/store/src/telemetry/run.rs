@@ -18,9 +18,9 @@ pub struct Run {
     pub first_seq: i64,
     /// The number of its last reading.
     pub last_seq: i64,
-    /// The earliest time of its readings, Unix milliseconds.
+    /// The earliest moment at which one of its readings was taken, Unix milliseconds.
     pub min_ts: i64,
-    /// The latest.
+    /// The latest time that one says. So whoever looks by either finds it.
     pub max_ts: i64,
     /// How many there are.
     pub readings: i64,
@@ -33,8 +33,8 @@ impl Run {
     #[must_use]
     pub fn of(readings: &[&Reading]) -> Option<Self> {
         let (first, last) = (readings.first()?, readings.last()?);
-        let times = || readings.iter().map(|reading| reading.ts.0);
-        let (min_ts, max_ts) = (times().min()?, times().max()?);
+        let min_ts = readings.iter().map(|reading| reading.taken().0).min()?;
+        let max_ts = readings.iter().map(|reading| reading.ts.0).max()?;
         let mut payload = Vec::with_capacity(readings.len() * USUAL_BYTES);
         let (mut seq, mut ts) = (first.seq.0, min_ts);
         for reading in readings {

@@ -147,7 +147,7 @@ impl Writer<'_> {
             .values(RunRow::new(hem_no, run))
             .execute(self.connection)?;
         for reading in readings {
-            self.mark_dirty(hem_no, to_sql(reading.seq.0), reading.ts.0)?;
+            self.mark_dirty(hem_no, to_sql(reading.seq.0), reading.taken().0)?;
         }
         Ok(())
     }

@@ -14,10 +14,20 @@ use crate::telemetry::chunk;
 use crate::telemetry::run::Run;
 use crate::telemetry::schema::{chunks, hot_runs};
 
+/// Which time of a reading counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Time {
+    /// What the HEM said.
+    Said,
+    /// When it was taken: a time ahead of the receipt counts as the receipt.
+    Taken,
+}
+
 /// Between which numbers and times readings are looked for; all ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) hem_no: i64,
+    pub(super) time: Time,
     pub(super) first_seq: i64,
     pub(super) last_seq: i64,
     pub(super) min_ts: i64,
@@ -27,13 +37,24 @@ pub(super) struct Window {
 impl Window {
     /// All readings of a HEM.
     pub(super) fn all(hem_no: i64) -> Self {
-        Self { hem_no, first_seq: i64::MIN, last_seq: i64::MAX, min_ts: i64::MIN, max_ts: i64::MAX }
+        Self {
+            hem_no,
+            time: Time::Said,
+            first_seq: i64::MIN,
+            last_seq: i64::MAX,
+            min_ts: i64::MIN,
+            max_ts: i64::MAX,
+        }
     }
 
     fn holds(&self, reading: &Reading) -> bool {
         let seq = super::to_sql(reading.seq.0);
+        let time = match self.time {
+            Time::Said => reading.ts,
+            Time::Taken => reading.taken(),
+        };
         (self.first_seq..=self.last_seq).contains(&seq)
-            && (self.min_ts..=self.max_ts).contains(&reading.ts.0)
+            && (self.min_ts..=self.max_ts).contains(&time.0)
     }
 }
 

@@ -11,7 +11,7 @@ use memcloud_domain::{Reading, Timestamp};
 
 use super::dirty_cache::Touch;
 use super::left_out::is_damage;
-use super::raw::{self, End, Window};
+use super::raw::{self, End, Time, Window};
 use super::{SqliteTelemetry, damaged, lock, to_sql};
 use crate::StoreError;
 use crate::telemetry::Upkeep;
@@ -368,7 +368,8 @@ pub(super) fn minutes(
     let (Some(first), Some(last)) = (readings.keys().min(), readings.keys().max()) else {
         return Ok(BTreeMap::new());
     };
-    let window = Window { min_ts: *first, max_ts: last + MINUTE - 1, ..Window::all(hem_no) };
+    let (min_ts, max_ts) = (*first, last + MINUTE - 1);
+    let window = Window { time: Time::Taken, min_ts, max_ts, ..Window::all(hem_no) };
     for (first_seq, last_seq) in merged(spans) {
         collect(connection, Window { first_seq, last_seq, ..window }, &mut readings)?;
     }
@@ -403,7 +404,7 @@ fn collect(
 ) -> Result<(), StoreError> {
     let mut put = |readings: Vec<Reading>| {
         for reading in readings {
-            if let Some(minute) = into.get_mut(&floor(reading.ts.0, MINUTE)) {
+            if let Some(minute) = into.get_mut(&floor(reading.taken().0, MINUTE)) {
                 minute.push(reading);
             }
         }

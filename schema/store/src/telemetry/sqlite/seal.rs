@@ -84,14 +84,13 @@ fn encode(hem_no: i64, readings: &[Reading], runs: usize) -> Result<Sealed, Stor
         what: "a chunk of readings",
         reason: format!("{} readings of HEM no. {hem_no} cannot be packed", readings.len()),
     })?;
-    let times = || readings.iter().map(|reading| reading.ts.0);
     Ok(Sealed {
         hem_no,
         runs,
         first_seq: to_sql(first.seq.0),
         last_seq: to_sql(last.seq.0),
-        min_ts: times().min().unwrap_or(0),
-        max_ts: times().max().unwrap_or(0),
+        min_ts: readings.iter().map(|reading| reading.taken().0).min().unwrap_or(0),
+        max_ts: readings.iter().map(|reading| reading.ts.0).max().unwrap_or(0),
         readings: i64::try_from(readings.len()).unwrap_or(i64::MAX),
         payload,
     })

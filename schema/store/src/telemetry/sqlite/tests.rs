@@ -16,6 +16,7 @@ use crate::telemetry::buckets::{HOUR, Level, MINUTE, Plan, QUARTER};
 use crate::telemetry::rollup::Bucket;
 use crate::telemetry::{Retention, series};
 
+mod clocks;
 mod damage;
 mod runs;
 
