@@ -10,6 +10,8 @@
     reason = "a test may fail loudly, and says what it counted"
 )]
 
+mod command_faults;
+mod commands;
 mod commands_of_the_shell;
 mod embedding;
 mod faults;
