@@ -3,6 +3,7 @@
 //! on where it was.
 
 mod apps;
+mod findings;
 mod sampler;
 mod steering_sampler;
 

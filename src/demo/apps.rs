@@ -1,6 +1,7 @@
 //! The apps of the demo, set so that a person sees them at work on a handful of homes.
 
 use memcloud_domain::MicrogridId;
+use memcloud_emulator::nodes::WATER_HEATER;
 use memcloud_registry::{Clerk, CreateJob, ListJobs, PageRequest};
 use memcloud_worker::AppCatalogue;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ pub(super) fn deploy(clerk: &Clerk, microgrid: &MicrogridId, homes: usize) -> an
     Ok(())
 }
 
-fn apps(homes: usize) -> [App; 4] {
+fn apps(homes: usize) -> [App; 5] {
     #[expect(clippy::cast_precision_loss, reason = "nobody demonstrates 2^52 homes")]
     let homes = homes as f64;
     [
@@ -63,6 +64,17 @@ fn apps(homes: usize) -> [App; 4] {
                 "shed_up_to_priority": SHED_UP_TO,
             }),
             priority: 20,
+        },
+        // Water is heated while the sun shines, so that at any hour a load is seen being steered.
+        App {
+            name: "schedule",
+            configuration: json!({
+                "schedules": [{
+                    "node": WATER_HEATER.0,
+                    "times": [{ "at": "10:00", "on": true }, { "at": "16:00", "on": false }],
+                }],
+            }),
+            priority: 5,
         },
     ]
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use memcloud_domain::{JobRecord, JobResult, MicrogridId, Timestamp};
+use memcloud_domain::{JobRecord, MicrogridId, Timestamp};
 use memcloud_emulator::FleetProgress;
 use memcloud_registry::{ListJobResults, ListJobs, PageRequest, ResultQuery};
 use memcloud_status::{GetMicrogridStatus, ListHemStatuses};
@@ -12,6 +12,7 @@ use memcloud_supervision::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::findings::{sentence, wanted};
 use super::steering_sampler::SteeringSampler;
 use crate::api::{RegistrarPorts, StatusPorts};
 use crate::cloud::Cloud;
@@ -155,11 +156,7 @@ impl Sampler {
     }
 
     async fn job_line(&self, job: JobRecord) -> JobLine {
-        let (kind, subject) = match job.app.as_str() {
-            "energy-accounting" => (Some("energy-day"), Some("microgrid")),
-            "limit-watch" => (Some("limit-alarm"), Some("microgrid")),
-            _ => (None, None),
-        };
+        let (kind, subject) = wanted(&job.app);
         let query = ResultQuery {
             job: job.id.clone(),
             from: Some(self.snapshot.at.minus(RESULTS_WITHIN)),
@@ -169,13 +166,12 @@ impl Sampler {
             after: None,
             limit: PageRequest::MAX_LIMIT,
         };
-        let latest =
+        let results =
             match self.registrar.list_job_results.ask(ListJobResults(query), DEADLINE).await {
-                Ok(Ok(page)) => page.items.last().cloned(),
-                _ => None,
+                Ok(Ok(page)) => page.items,
+                _ => Vec::new(),
             };
-        let (latest, alarm) =
-            latest.map_or_else(|| (String::new(), false), |result| sentence(&result));
+        let (latest, alarm) = sentence(&results);
         JobLine { app: job.app, state: job.state, latest, alarm }
     }
 
@@ -184,32 +180,5 @@ impl Sampler {
             self.snapshot.messages.pop_front();
         }
         self.snapshot.messages.push_back(Message { at: self.snapshot.at, text });
-    }
-}
-
-/// A job's result as one sentence, and whether it is something to worry about.
-fn sentence(result: &JobResult) -> (String, bool) {
-    let number = |key: &str| result.body.get(key).and_then(serde_json::Value::as_f64);
-    match result.kind.as_str() {
-        "energy-day" => {
-            let used = number("consumption_wh").unwrap_or_default() / 1_000.0;
-            let made = number("generation_wh").unwrap_or_default() / 1_000.0;
-            let own = number("self_sufficiency")
-                .map(|share| format!(", {:.0} % self-sufficient", share * 100.0))
-                .unwrap_or_default();
-            (format!("today {used:.1} kWh used, {made:.1} kWh made{own}"), false)
-        }
-        "limit-alarm" => {
-            let limit = number("limit_watts").unwrap_or_default() / 1_000.0;
-            let peak = number("peak_watts").unwrap_or_default() / 1_000.0;
-            let has_ended =
-                result.body.get("ended").and_then(serde_json::Value::as_bool) == Some(true);
-            if has_ended {
-                (format!("quiet; the last alarm peaked at {peak:.1} kW"), false)
-            } else {
-                (format!("import over {limit:.1} kW, peak {peak:.1} kW"), true)
-            }
-        }
-        _ => (result.kind.clone(), false),
     }
 }
