@@ -295,6 +295,10 @@ impl From<MicrogridError> for ApiError {
     fn from(error: MicrogridError) -> Self {
         let detail = error.to_string();
         let code = match error {
+            MicrogridError::TooFast { retry_after, .. } => {
+                return Self::new(ErrorCode::TooManyRequests, detail).retry_after(retry_after);
+            }
+            MicrogridError::Unreachable { source, .. } => return source.into(),
             MicrogridError::NotExternal { .. } => ErrorCode::NotExternal,
             MicrogridError::NotRunning { .. } => ErrorCode::NotRunning,
             MicrogridError::TooManyWishes { .. } => ErrorCode::InvalidValue,

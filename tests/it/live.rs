@@ -72,6 +72,36 @@ async fn a_home_is_heard_over_a_websocket() {
 }
 
 #[actix_rt::test]
+async fn a_websocket_goes_on_where_it_was_and_learns_what_a_restart_took() {
+    let (mut cloud, key) = cloud_with_a_home(TestCloud::start());
+    let is_reading = |said: &Value| said["type"] == "reading";
+    let mut socket = listen(&cloud, "").await;
+    let home = TestHome::connect(&cloud, "home-1", &key);
+    let first = home.sample(now_ms(), 1.0, 0.0, 1.0);
+    let heard = hear(&mut socket, is_reading).await;
+    assert_eq!(heard["seq"], first.0);
+    let id = heard["id"].as_str().unwrap().to_owned();
+    drop(socket);
+    let second = home.sample(now_ms(), 2.0, 0.0, 2.0);
+    until("it is on disk", || home.acknowledged().contains(&second.0)).await;
+    let mut socket = listen(&cloud, &format!("?after={id}")).await;
+    assert_eq!(hear(&mut socket, is_reading).await["seq"], second.0);
+    drop((socket, home));
+
+    cloud.kill();
+    cloud.launch();
+    let mut socket = listen(&cloud, &format!("?microgrid=valley&after={id}")).await;
+    let missed = hear(&mut socket, |_| true).await;
+    assert_eq!(
+        (&missed["type"], &missed["hems"]),
+        (&json!("missed"), &json!({"home-1": second.0}))
+    );
+    let path = format!("/api/v1/hems/home-1/readings?after={first}");
+    let stored = Caller::admin(&cloud).get(&path).await.json();
+    assert_eq!(stored["items"][0]["seq"], second.0);
+}
+
+#[actix_rt::test]
 async fn a_listener_that_does_not_read_loses_updates_and_slows_nobody() {
     let (cloud, key) = cloud_with_a_home(TestCloud::builder().set("http.live_queue", 64).start());
     let socket = tokio::net::TcpSocket::new_v4().unwrap();

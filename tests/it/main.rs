@@ -14,6 +14,7 @@ mod command_faults;
 mod commands;
 mod commands_of_the_shell;
 mod embedding;
+mod energy_app;
 mod faults;
 mod homes;
 mod live;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use futures_util::{StreamExt, stream};
 use memcloud_domain::messages::{GetRoster, RequestCommands, RosterHem};
-use memcloud_domain::{Asker, HemId, MicrogridId, NodeDeclaration, NodeId, Timestamp};
+use memcloud_domain::{Asker, HemId, MicrogridId, NodeDeclaration, NodeId, NodeKind, Timestamp};
 use memcloud_registry::Microgrid;
 use memcloud_rest::{CommandTaken, CommandsTaken, NewCommands};
 
@@ -15,10 +16,11 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::extract::Body;
 use crate::api::idempotency::{Made, Once};
 use crate::api::state::State;
-use actix_web::http::StatusCode;
 
 /// How many HEMs may be commanded at once.
 const MOST_HEMS: usize = 1_000;
+/// How many commands may come of it.
+const MOST_COMMANDS: usize = 10_000;
 /// How many HEMs' commands are handed to the ledger at a time; it commits those together.
 const AT_A_TIME: usize = 64;
 
@@ -65,6 +67,17 @@ pub(super) async fn make(
     let (id, hems, asker) = (microgrid.id.clone(), hems.clone(), microgrid.caller.asker());
     let work = async move {
         let homes = homes(&own, &id, hems).await?;
+        let meant: usize = homes
+            .iter()
+            .filter_map(|(_, nodes)| nodes.as_deref())
+            .map(|nodes| selection.of(nodes).len())
+            .sum();
+        if meant > MOST_COMMANDS {
+            let reason = format!(
+                "{meant} nodes are meant; at most {MOST_COMMANDS} can be commanded at a time"
+            );
+            return Err(invalid("hems", reason));
+        }
         let taken = take_all(&own, &id, &homes, &selection, &asked, &asker).await;
         Made::without_path(StatusCode::ACCEPTED, &taken)
     };
@@ -109,7 +122,7 @@ async fn homes(
 
 /// Which nodes of a HEM are meant.
 struct Selection {
-    kind: Option<memcloud_domain::NodeKind>,
+    kind: Option<NodeKind>,
     /// In lower case.
     name: Option<String>,
     node: Option<NodeId>,

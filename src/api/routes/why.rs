@@ -1,5 +1,7 @@
 //! Why each node is as it is.
 
+use std::time::Duration;
+
 use actix_web::{get, web};
 use memcloud_domain::{HemId, NodeId, NodeWhy};
 use memcloud_microgrid::ExplainNodes;
@@ -14,6 +16,9 @@ use crate::api::extract::Query;
 use crate::api::state::State;
 
 const LIST: &str = "why";
+/// How often, and how far apart, a supervisor that starts is asked before the caller is told to come back.
+const PATIENT_TRIES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Why a home's nodes are as they are
 ///
@@ -25,7 +30,7 @@ pub(super) async fn of_hem(
     state: web::Data<State>,
 ) -> ApiResult<web::Json<Page<Why>>> {
     let asked = ExplainNodes { microgrid: hem.microgrid.clone(), hem: Some(hem.id.clone()) };
-    let nodes = state.dispatch.ask(asked).await?;
+    let nodes = explained(&state, asked).await?;
     Ok(web::Json(Page { items: nodes.into_iter().map(Why::from).collect(), next: None }))
 }
 
@@ -42,8 +47,21 @@ pub(super) async fn of_microgrid(
     let after =
         query.0.after.as_deref().map(|text| key(&cursor::decode(LIST, text)?)).transpose()?;
     let asked = ExplainNodes { microgrid: microgrid.id.clone(), hem: None };
-    let nodes = state.dispatch.ask(asked).await?;
+    let nodes = explained(&state, asked).await?;
     Ok(web::Json(page(nodes, after.as_ref(), query.0.limit.get())))
+}
+
+/// A supervisor that was only just started has to read first which homes there are.
+async fn explained(state: &State, asked: ExplainNodes) -> ApiResult<Vec<NodeWhy>> {
+    for _ in 0..PATIENT_TRIES {
+        match state.dispatch.ask(asked.clone()).await {
+            Err(error) if error.code() == ErrorCode::Unavailable => {
+                state.clock.sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+    state.dispatch.ask(asked).await
 }
 
 fn page(mut nodes: Vec<NodeWhy>, after: Option<&(HemId, NodeId)>, limit: usize) -> Page<Why> {
