@@ -38,6 +38,9 @@ pub(super) struct Options {
     /// Draw so many days from that one on.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "plot")]
     plot_days: u32,
+    /// Draw it into this file instead.
+    #[arg(long, value_name = "FILE.svg", requires = "plot")]
+    plot_to: Option<PathBuf>,
     /// Print the report as JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -62,7 +65,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         write(&folder.join("report.json"), &json)?;
     }
     if let (Some(span), Some(day)) = (drawn, &options.plot) {
-        write(&folder.join(format!("{day}.svg")), &finished.plot(span))?;
+        let usual = || folder.join(format!("{day}.svg"));
+        let path = options.plot_to.clone().unwrap_or_else(usual);
+        write(&path, &finished.plot(span))?;
     }
     if options.json {
         super::print(json.trim_end())?;

@@ -294,3 +294,20 @@ pub(super) fn rounded(value: f64, places: i32) -> f64 {
     // Adding zero turns a negative zero into a plain one.
     (value * scale).round() / scale + 0.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_counts_once_in_the_state_that_it_came_to() {
+        let (mut report, home) = (CommandsReport::default(), HemId::new("home-1").unwrap());
+        report.changed(&home, None, CommandState::Accepted);
+        report.changed(&home, Some(CommandState::Accepted), CommandState::Sent);
+        report.changed(&home, None, CommandState::Expired);
+        let report = report.without_empty();
+        assert_eq!(report.total, 2);
+        assert_eq!(report.states, BTreeMap::from([("expired", 1), ("sent", 1)]));
+        assert_eq!(report.homes.get(&home), Some(&report.states));
+    }
+}

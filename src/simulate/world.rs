@@ -14,7 +14,7 @@ use memcloud_emulator::{Home, HomeState, declarations};
 use memcloud_historian::{
     FlushAndStop, Historian, HistorianConfig, HistorianMetrics, Maintenance, MaintenanceConfig,
 };
-use memcloud_microgrid::{MicrogridLimits, MicrogridPorts};
+use memcloud_microgrid::{DispatchLimits, MicrogridLimits, MicrogridPorts};
 use memcloud_registry::{
     Clerk, CreateJob, CreateMicrogrid, Followers, NewMicrogrid, Randomness, RegisterHem, Registrar,
     RegistrarConfig, RegistrarParts, Registry, SqliteRegistry,
@@ -38,7 +38,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// An hour of readings is kept raw: whoever was offline is caught up with from the homes' own memory.
 const KEEP_RAW: Duration = Duration::from_secs(3_600);
 /// Roll-ups are made so often, and what is older than kept goes so often.
-const UPKEEP_EVERY: Duration = Duration::from_secs(1_800);
+const UPKEEP_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// The operator and its jobs start so long after a step: what they do by the clock they do after the
+/// readings of a step have come, and not just before.
+const AFTER_READINGS: Duration = Duration::from_millis(500);
 /// Minutes that are kept; nobody looks at them here.
 const KEEP_MINUTES: Duration = Duration::from_secs(86_400);
 /// Jobs are saved so often; their process is not killed here.
@@ -92,6 +95,7 @@ impl World {
         start_maintenance(scope, &store, &metrics);
         let (commands, command_ports) = start_commands(scope, scenario, web_store);
         ReadingsFeed::start(scope, "commands-feed", &bus, commands.port());
+        tokio::time::sleep(AFTER_READINGS).await;
         let cmo = ChiefMicrogridOperator::start(
             scope,
             OperatorAssembly {
@@ -99,7 +103,7 @@ impl World {
                 ports: operator_ports(&registrar, &historian, &commands, &publisher),
                 catalogue: Arc::new(apps),
                 threads: StepThreads::offloaded(),
-                limits: limits(),
+                limits: limits(scenario.step),
                 counts: Arc::default(),
             },
         );
@@ -194,6 +198,8 @@ fn start_commands(
         config: CommandsConfig {
             effect_window: usual.effect_window.max(scenario.step * 3),
             retention: KEEP_COMMANDS,
+            offer_again: scenario.step,
+            look_again: scenario.step,
             ..usual
         },
     };
@@ -232,15 +238,18 @@ fn operator_ports(
     }
 }
 
-fn limits() -> OperatorLimits {
+/// With nothing new between two steps, what is looked at by the clock is looked at once a step.
+fn limits(step: Duration) -> OperatorLimits {
     OperatorLimits {
         microgrid: MicrogridLimits {
             refresh_every: HOUR,
             job: JobLimits {
                 catch_up_every: CATCH_UP_EVERY,
                 checkpoint_every: CHECKPOINT_EVERY,
+                look_every: step,
                 ..JobLimits::default()
             },
+            dispatch: DispatchLimits { limits_every: step, ..DispatchLimits::default() },
             ..MicrogridLimits::default()
         },
         ..OperatorLimits::default()
@@ -294,7 +303,11 @@ fn start_registrar(
         registry,
         randomness,
         followers: followers.clone(),
-        config: RegistrarConfig { sweep_every: HOUR, ..RegistrarConfig::default() },
+        config: RegistrarConfig {
+            sweep_every: HOUR,
+            carry_log_every: HOUR,
+            ..RegistrarConfig::default()
+        },
     };
     let spec = ChildSpec::new("registrar").policy(RestartPolicy::permanent()).mailbox(4_096);
     scope.supervise(spec, move |own| Registrar::new(own, parts.clone()))

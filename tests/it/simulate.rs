@@ -2,11 +2,11 @@
 //! wrong.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::memcloud;
+use crate::support::{eventually, memcloud};
 
 const TARIFF: &str = r#"
 [tariff]
@@ -35,15 +35,19 @@ fn report(folder: &Path, scenario: &str) -> Value {
 }
 
 #[test]
-fn a_day_of_the_five_homes_is_the_same_twice_and_as_the_data_says() {
+fn a_steered_day_of_the_five_homes_is_the_same_twice_and_as_the_data_says() {
     let folder = tempfile::tempdir().unwrap();
     let scenario = format!(
         r#"
         title = "A day in June"
         start = "2026-06-21"
         days = 1
-        step = "1m"
+        step = "15m"
         {TARIFF}
+        [[jobs]]
+        app = "self-consumption"
+        configuration = {{ lease_seconds = 3600, stale_seconds = 2000 }}
+
         [[jobs]]
         app = "energy-accounting"
         configuration = {{ report_every_seconds = 3600 }}
@@ -68,7 +72,20 @@ fn a_day_of_the_five_homes_is_the_same_twice_and_as_the_data_says() {
     }
     let audit = &report["telemetry"]["accounting"];
     assert_eq!(audit["consumption_wh"], audit["metered_consumption_wh"]);
-    assert_eq!(report["telemetry"]["readings"], 5 * 1_441);
+    assert_eq!(report["telemetry"]["readings"], 5 * 97);
+    // Batteries were ordered to follow their homes, and did.
+    let commands = &report["commands"];
+    let counted: u64 =
+        commands["states"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert!(counted > 100 && commands["total"] == counted, "{commands}");
+    assert!(commands["states"]["effective"].as_u64().unwrap() * 10 > counted * 8, "{commands}");
+    let of = |side: &str, field: &str| report["microgrid"][side][field].as_f64().unwrap();
+    assert!(of("control", "battery_cycles") > 0.3 && of("without", "battery_cycles") == 0.0);
+    assert!(
+        of("control", "import_wh") < of("without", "import_wh") - 2_000.0,
+        "{}",
+        report["microgrid"]
+    );
     let table = String::from_utf8(first.stdout).unwrap();
     assert!(table.contains("A day in June") && table.contains("peak import kW"), "{table}");
     let picture = std::fs::read_to_string(folder.path().join("first/2026-06-21.svg")).unwrap();
@@ -180,4 +197,33 @@ fn a_wrong_scenario_is_a_wrong_call_and_says_in_a_line_what_may_stand_there() {
     }
     let nowhere = memcloud().args(["simulate", "--scenario", "nowhere.toml"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(2));
+}
+
+#[test]
+fn what_was_simulated_until_it_was_interrupted_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario =
+        format!("title = \"Years\"\nstart = \"2026-01-01\"\ndays = 3000\nstep = \"15m\"\n{TARIFF}");
+    std::fs::write(folder.path().join("scenario.toml"), scenario).unwrap();
+    let said = folder.path().join("said");
+    let mut run = memcloud()
+        .current_dir(folder.path())
+        .args(["simulate", "--scenario", "scenario.toml", "--out", "."])
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    // The handler of the signal stands before the first line is written.
+    eventually("it says what it simulates", || {
+        std::fs::read_to_string(&said).unwrap().contains("simulating").then_some(())
+    });
+    let id = nix::unistd::Pid::from_raw(i32::try_from(run.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+    let status = eventually("it ends", || run.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["scenario"]["complete"], false);
+    let said = std::fs::read_to_string(&said).unwrap();
+    assert!(said.contains("stopping"), "{said}");
 }

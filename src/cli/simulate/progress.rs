@@ -3,6 +3,7 @@
 //! machine's.
 
 use std::io::{IsTerminal, Write};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use anyhow::Context;
 use memcloud_domain::Timestamp;
 use tokio::sync::oneshot;
 
+use crate::cli::say;
 use crate::cli::serve::stop_signal;
 use crate::simulate::Watch;
 use crate::simulate::scenario::Scenario;
@@ -44,6 +46,7 @@ impl Progress {
             from: scenario.from,
             until: scenario.until,
             on_terminal: std::io::stderr().is_terminal(),
+            begun: false,
             said: 0,
         };
         let thread = std::thread::Builder::new()
@@ -72,23 +75,25 @@ impl Progress {
 
 async fn show(mut shown: Shown, watch: Arc<Watch>, mut is_over: oneshot::Receiver<()>) {
     let mut beat = tokio::time::interval(BEAT);
-    let mut stopping = false;
+    let mut signals = 0;
+    let mut signal = pin!(stop_signal());
     loop {
+        // Whoever is told that it runs can already stop it.
+        if futures_util::poll!(signal.as_mut()).is_ready() {
+            signal.set(stop_signal());
+            signals += 1;
+            shown.clear();
+            if signals > 1 {
+                std::process::exit(130);
+            }
+            watch.stop();
+            say("stopping; the report is of what was simulated so far (again: end at once)");
+            continue;
+        }
+        shown.begin();
         tokio::select! {
             _ = &mut is_over => break,
             _ = beat.tick() => shown.say(watch.at()),
-            signal = stop_signal() => {
-                if signal.is_err() {
-                    continue;
-                }
-                if stopping {
-                    std::process::exit(130);
-                }
-                stopping = true;
-                watch.stop();
-                shown.clear();
-                crate::cli::say("stopping; the report is of what was simulated so far (again: end at once)");
-            }
         }
     }
     shown.clear();
@@ -98,11 +103,20 @@ struct Shown {
     from: Timestamp,
     until: Timestamp,
     on_terminal: bool,
+    begun: bool,
     /// Tenths that were said.
     said: u128,
 }
 
 impl Shown {
+    /// Where there is no bar, a first line says what runs.
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.begun, true) && !self.on_terminal {
+            let day = |moment: Timestamp| moment.to_datetime().format("%Y-%m-%d").to_string();
+            say(format!("simulating {} to {}", day(self.from), day(self.until)));
+        }
+    }
+
     fn say(&mut self, at: Timestamp) {
         let whole = self.until.since(self.from).as_millis().max(1);
         let done = at.since(self.from).as_millis().min(whole);
