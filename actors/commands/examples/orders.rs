@@ -27,7 +27,7 @@ struct Arguments {
 
 fn main() -> Result<(), String> {
     let Arguments { count, seed } = Arguments::parse();
-    let tally = random_orders::run(seed, count)?;
+    let tally = random_orders::run(seed, count, memcloud_commands::ledger::step)?;
     let mut out = std::io::stdout().lock();
     let mut say = |text: String| writeln!(out, "{text}").map_err(|error| error.to_string());
     say(format!(

@@ -2,7 +2,7 @@
 //! decided, sends it, and sees in the readings what became of it. The ledger itself is its child's, the
 //! [`MessageTable`]: what is answered here is on disk.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +16,15 @@ use memcloud_domain::messages::{
     ListOpenCommands, OrderDraft, OutgoingCommand, Page, PlaceOrders, Placement, ReadEntriesAfter,
     ReadingsCommitted, RequestCommands, RosterHem, SendCommands, Unavailable, Verdict,
 };
-use memcloud_domain::{
-    CommandId, CommandRecord, Epoch, HemId, MicrogridId, NodeDeclaration, Seq, Timestamp,
-};
+use memcloud_domain::{CommandId, CommandRecord, HemId, MicrogridId, Timestamp};
 use memcloud_store::registry::CommandStore;
 use memcloud_supervision::{Child, ChildSpec, Observe, Port, RestartPolicy, Scope, supervised};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::effect::watches::{LookUp, Watches};
+use crate::effect::watches::{LookUp, PAGE, Watches};
 use crate::fleet_budget::FleetBudget;
+use crate::known_hems::KnownHems;
 use crate::ledger::journal::{Reply, Told, WEB_STORE};
 use crate::ledger::operation::{Operation, Placing};
 use crate::message_table::{LedgerMoved, MessageTable, Operate, StoreDoor, TableParts};
@@ -41,8 +40,6 @@ const OFFER_SOON: Duration = Duration::from_millis(20);
 const LOOK_UPS: usize = 8;
 /// So many more wait; the rest stays due.
 const WAITING_LOOK_UPS: usize = 256;
-/// So many stored entries are read at a time.
-const PAGE: usize = 500;
 
 /// What the `CommandProcessor` is made of.
 #[derive(Clone)]
@@ -65,15 +62,6 @@ impl std::fmt::Debug for CommandParts {
     }
 }
 
-/// What is known of a HEM.
-#[derive(Debug, Default)]
-struct HemView {
-    epoch: Epoch,
-    nodes: Arc<[NodeDeclaration]>,
-    /// Its highest stored number.
-    mark: Option<Seq>,
-}
-
 /// Whom everyone talks to about commands.
 #[derive(Debug)]
 pub struct CommandProcessor {
@@ -82,7 +70,7 @@ pub struct CommandProcessor {
     door: StoreDoor,
     table: Option<Child<MessageTable>>,
     budget: FleetBudget,
-    hems: HashMap<HemId, HemView>,
+    hems: KnownHems,
     watches: Watches,
     offers: VecDeque<Arc<CommandRecord>>,
     is_offering: bool,
@@ -109,11 +97,11 @@ impl CommandProcessor {
         Self {
             budget: FleetBudget::new(parts.config.fleet_watts_per_minute, now),
             watches: Watches::new(parts.config.effect_window),
+            hems: KnownHems::new(parts.config.hems),
             parts,
             scope,
             door,
             table: None,
-            hems: HashMap::new(),
             offers: VecDeque::new(),
             is_offering: false,
             look_ups: VecDeque::new(),
@@ -232,7 +220,7 @@ impl CommandProcessor {
         let Some(sockets) = self.parts.ports.to_send().cloned() else { return };
         commands.sort_by_key(|command| command.order);
         let is_question = commands.is_empty();
-        let epoch = self.hems.get(&hem).map_or(Epoch(0), |view| view.epoch);
+        let epoch = self.hems.epoch(&hem);
         let sending = SendCommands { hem: hem.clone(), commands };
         let answer =
             wrap_future::<_, Self>(async move { sockets.ask(sending, ASK_DEADLINE).await });
@@ -253,7 +241,7 @@ impl CommandProcessor {
         let mut unknown: Vec<&HemId> = verdicts
             .iter()
             .filter_map(|verdict| match verdict {
-                Verdict::Order(draft) if !self.hems.contains_key(&draft.hem) => Some(&draft.hem),
+                Verdict::Order(draft) if !self.hems.knows(&draft.hem) => Some(&draft.hem),
                 _ => None,
             })
             .collect();
@@ -264,23 +252,11 @@ impl CommandProcessor {
         }
     }
 
-    fn view(&mut self, hem: &HemId) -> Option<&mut HemView> {
-        if !self.hems.contains_key(hem) {
-            if self.hems.len() >= self.parts.config.hems {
-                return None;
-            }
-            self.hems.insert(hem.clone(), HemView::default());
-        }
-        self.hems.get_mut(hem)
-    }
-
     // ------------------------------------------------------------------------------- effects
 
     fn follow(&mut self, record: &Arc<CommandRecord>, context: &mut Context<Self>) {
-        let view = self.hems.get(&record.hem);
-        self.watches.follow(record, view.and_then(|view| view.mark));
-        let knows_nodes = view.is_some_and(|view| !view.nodes.is_empty());
-        if !knows_nodes && self.watches.has(&record.id) {
+        self.watches.follow(record, self.hems.mark(&record.hem));
+        if self.watches.has(&record.id) && !self.hems.knows_nodes(&record.hem) {
             self.ask_for_nodes(&record.microgrid, context);
         }
     }
@@ -299,27 +275,19 @@ impl CommandProcessor {
             processor.rosters.remove(&microgrid);
             let Ok(Ok(Some(roster))) = answer else { return };
             for RosterHem { hem, nodes, .. } in roster.hems {
-                if let Some(view) = processor.view(&hem)
-                    && view.nodes.is_empty()
-                {
-                    view.nodes = nodes.into();
+                if !processor.hems.knows_nodes(&hem) {
+                    processor.hems.declared(&hem, nodes);
                 }
             }
         }));
     }
 
-    fn nodes(&self, hem: &HemId) -> Arc<[NodeDeclaration]> {
-        self.hems.get(hem).map(|view| Arc::clone(&view.nodes)).unwrap_or_default()
-    }
-
     fn take_readings(&mut self, batch: &HemBatch) {
-        if let Some(view) = self.hems.get_mut(&batch.hem) {
-            view.mark = view.mark.max(Some(batch.through));
-        }
+        self.hems.stored(&batch.hem, batch.through);
         if !self.watches.looks_at(&batch.hem) {
             return;
         }
-        let nodes = self.nodes(&batch.hem);
+        let nodes = self.hems.nodes(&batch.hem);
         for (command, event) in self.watches.readings(batch, &nodes, self.now()) {
             self.operate(Operation::Find(command, event), Reply::Nobody);
         }
@@ -360,7 +328,7 @@ impl CommandProcessor {
     }
 
     fn looked_up(&mut self, command: &CommandId, batch: &HemBatch) {
-        let nodes = self.nodes(&batch.hem);
+        let nodes = self.hems.nodes(&batch.hem);
         let (shown, more) = self.watches.looked_up(command, batch, &nodes);
         if let Some((command, event)) = shown {
             self.operate(Operation::Find(command, event), Reply::Nobody);
@@ -595,11 +563,7 @@ impl Handler<HemConnected> for CommandProcessor {
 
     fn handle(&mut self, message: HemConnected, _: &mut Self::Context) {
         let HemConnected { hem, epoch, mark, nodes, .. } = message;
-        if let Some(view) = self.view(&hem) {
-            view.epoch = view.epoch.max(epoch);
-            view.nodes = nodes.into();
-            view.mark = view.mark.max(Some(mark));
-        }
+        self.hems.connected(&hem, epoch, mark, nodes);
         self.operate(Operation::Connected(hem, epoch), Reply::Nobody);
     }
 }
@@ -616,9 +580,7 @@ impl Handler<HemChanged> for CommandProcessor {
     type Result = ();
 
     fn handle(&mut self, message: HemChanged, _: &mut Self::Context) {
-        if let Some(view) = self.view(&message.hem) {
-            view.nodes = message.nodes.into();
-        }
+        self.hems.declared(&message.hem, message.nodes);
     }
 }
 
@@ -626,7 +588,7 @@ impl Handler<HemRemoved> for CommandProcessor {
     type Result = ();
 
     fn handle(&mut self, message: HemRemoved, _: &mut Self::Context) {
-        self.hems.remove(&message.hem);
+        self.hems.forget(&message.hem);
         self.operate(Operation::Remove(message.hem), Reply::Nobody);
     }
 }

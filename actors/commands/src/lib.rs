@@ -10,6 +10,7 @@ pub mod config;
 pub mod effect;
 mod fleet_budget;
 pub mod ids;
+mod known_hems;
 pub mod ledger;
 pub mod message_table;
 pub mod messages;

@@ -22,6 +22,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// So soon a read of the store that failed is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
+/// So many stored entries are read at a time.
+pub(crate) const PAGE: usize = 500;
+
 /// What readings show of a command.
 pub(crate) type Shown = (CommandId, CommandEvent);
 
@@ -208,10 +211,11 @@ impl Watches {
         if let Some(finding) = fell_back {
             return (Some((command.clone(), CommandEvent::FellBack(finding))), None);
         }
-        let last = batch.entries.last().map(Entry::seq);
-        if let Some(last) = last.filter(|last| *last < batch.through) {
-            let hem = watch.record.hem.clone();
-            return (None, Some(LookUp { command: command.clone(), hem, after: last }));
+        if batch.entries.len() >= PAGE
+            && let Some(last) = batch.entries.last()
+        {
+            let (command, hem) = (command.clone(), watch.record.hem.clone());
+            return (None, Some(LookUp { command, hem, after: last.seq() }));
         }
         let missing = watch.observation.missing(&expectation, watch.answered, window);
         (missing.map(|finding| (command.clone(), CommandEvent::EffectMissing(finding))), None)

@@ -429,6 +429,8 @@ impl Journal {
     /// Offers again what dispatch has not decided on, and asks for HEMs of which orders wait.
     fn sweep(&mut self, at: Timestamp) {
         let config = *self.book.config();
+        // A clock that was set back does not keep anybody waiting.
+        (self.offered, self.sought) = (self.offered.min(at), self.sought.min(at));
         if at >= self.offered.plus(config.offer_again) {
             self.offered = at;
             let before = at.minus(config.offer_again);

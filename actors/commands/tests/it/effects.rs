@@ -89,6 +89,20 @@ fn what_the_bus_lost_is_read_from_the_store_before_a_verdict() {
 }
 
 #[test]
+fn a_home_that_caught_up_on_an_outage_is_read_page_by_page() {
+    universe(async |house| {
+        house.connect("home", 1).await;
+        let id = done(&house, switch_off("home"), 1).await;
+        for seq in 2..=1_300 {
+            house.store_reading("home", seq, load(300.0, true));
+        }
+        house.store_reading("home", 1_301, load(1.0, false));
+        house.pass(16_000).await;
+        assert_eq!(house.state(&id).await, CommandState::Effective);
+    });
+}
+
+#[test]
 fn while_the_historian_is_away_there_is_no_verdict() {
     universe(async |house| {
         house.connect("home", 1).await;
