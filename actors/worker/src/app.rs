@@ -1,6 +1,6 @@
 //! What an energy app is: a configuration, a state, and a pure step from what is new to what it
-//! found out and what it wants of the homes' nodes. It does no I/O, asks no clock and keeps nothing outside its state, so that it can be
-//! tested in a line, replayed, and resumed where it stood.
+//! found out and what it wants of the homes' nodes. It does no I/O, asks no clock and keeps nothing
+//! outside its state, so that it can be tested in a line, replayed, and resumed where it stood.
 
 use memcloud_bus::CommittedBatch;
 use memcloud_domain::messages::HemBatch;

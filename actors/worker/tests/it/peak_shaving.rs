@@ -191,6 +191,31 @@ fn others_take_the_share_of_a_battery_that_does_not_obey() {
 }
 
 #[test]
+fn a_battery_whose_readings_come_once_a_minute_is_not_taken_for_one_that_does_not_obey() {
+    let configuration = json!({"import_limit_watts": 10_000});
+    let mut town = town(configuration, vec![SimHome::with(6_000.0, 0.95); 2]);
+    // Between two readings there are steps by the clock.
+    let pass_a_minute = |town: &mut Town<PeakShaving>| {
+        town.pass(1, 10);
+        for _ in 0..5 {
+            town.now += 10_000;
+            town.step(vec![]);
+        }
+    };
+    for minute in 0..10_i32 {
+        town.home(1).demand = 6_000.0 + 100.0 * f64::from(minute);
+        pass_a_minute(&mut town);
+    }
+    assert!(town.log.is_empty(), "{:?}", town.log);
+    // And one that does not is found out all the same.
+    town.home(1).obeys = false;
+    for _ in 0..5 {
+        pass_a_minute(&mut town);
+    }
+    assert!(town.log[0].contains("do not discharge as told"), "{:?}", town.log);
+}
+
+#[test]
 fn when_too_many_homes_are_silent_nothing_is_wished_and_that_is_said_once() {
     let mut home = SimHome::with(9_000.0, 0.1);
     home.loads = vec![load(20, 3_000.0)];

@@ -25,21 +25,26 @@ impl Following {
     const PATIENCE: Duration = Duration::from_secs(30);
     /// For how long it is not counted on.
     const LEFT_OUT: Duration = Duration::from_secs(300);
+    /// How long a battery may take to do what it is told.
+    const SETTLES_IN: Duration = Duration::from_secs(3);
     /// A smaller power tells nothing, W.
     const TELLING_WATTS: f64 = 100.0;
 
-    /// Takes what a battery does against what it is told; answers whether it can be counted on, and
-    /// whether that ended just now.
+    /// Takes what a battery does against what it is told, and since when; answers whether it can be
+    /// counted on, and whether that ended just now.
     pub(super) fn accept(
         &mut self,
         battery: &Battery<'_>,
-        told: Option<f64>,
+        told: Option<(f64, Timestamp)>,
         now: Timestamp,
         every: Duration,
     ) -> (Reliance, Fresh) {
         let key = (battery.hem.clone(), battery.node);
-        let short =
-            told.is_some_and(|told| told <= -Self::TELLING_WATTS && battery.watts > told / 2.0);
+        // A reading of before it was told, or just after, tells nothing.
+        let settles_in = Self::SETTLES_IN.min(every / 2);
+        let is_telling = told.is_none_or(|(_, since)| battery.at > since.plus(settles_in));
+        let falls_short = |(told, _)| told <= -Self::TELLING_WATTS && battery.watts > told / 2.0;
+        let short = is_telling && told.is_some_and(falls_short);
         match self.doubts.get(&key) {
             Some(Doubt::Astray { until }) if now < *until => (Reliance::Astray, Fresh::No),
             Some(Doubt::Short { since }) if short => {
@@ -55,6 +60,7 @@ impl Following {
                 (Reliance::Counts, Fresh::No)
             }
             None => (Reliance::Counts, Fresh::No),
+            Some(Doubt::Short { .. }) if !is_telling => (Reliance::Counts, Fresh::No),
             Some(_) => {
                 self.doubts.remove(&key);
                 (Reliance::Counts, Fresh::No)

@@ -134,7 +134,8 @@ impl PeakShaving {
         let mut counted = Vec::with_capacity(batteries.len());
         let mut astray: Vec<HemId> = Vec::new();
         for battery in batteries {
-            let told = state.standing.power(battery.hem, battery.node, now);
+            let power = state.standing.power(battery.hem, battery.node, now);
+            let told = power.zip(state.standing.since(battery.hem, battery.node));
             match state.following.accept(battery, told, now, self.terms.every) {
                 (Reliance::Counts, _) => counted.push(*battery),
                 (Reliance::Astray, fresh) => {

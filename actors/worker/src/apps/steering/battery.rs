@@ -53,6 +53,8 @@ pub struct Battery<'a> {
     pub watts: f64,
     /// Its state of charge now, 0 to 1.
     pub soc: f64,
+    /// When its power was taken.
+    pub at: Timestamp,
 }
 
 impl<'a> Battery<'a> {
@@ -76,6 +78,7 @@ impl<'a> Battery<'a> {
             capacity_wh: capacity.filter(|capacity| *capacity > 0.0 && capacity.is_finite()),
             watts: node.watts(now, within)?,
             soc: node.soc(now, within)?,
+            at: node.watts?.at,
         })
     }
 
