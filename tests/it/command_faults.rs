@@ -286,8 +286,10 @@ async fn no_command_is_carried_out_twice_claimed_falsely_or_forgotten_over_kills
 
 async fn all_online(cloud: &TestCloud) {
     for _ in 0..600 {
+        // While it starts, it may say that it is not ready.
         let hems = Caller::admin(cloud).get("/api/v1/hems?limit=1000").await.json();
-        if hems["items"].as_array().unwrap().iter().all(|hem| hem["online"] == true) {
+        let are_online = |hems: &Vec<Value>| hems.iter().all(|hem| hem["online"] == true);
+        if hems["items"].as_array().is_some_and(are_online) {
             return;
         }
         actix_rt::time::sleep(Duration::from_millis(50)).await;
