@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -123,12 +123,25 @@ fn append(
 ) -> Result<(), EmulatorError> {
     let path = record_path(folder, hem);
     if !files.contains_key(hem) {
-        let opened = OpenOptions::new().create(true).append(true).open(&path);
-        files.insert(hem.clone(), opened.map_err(EmulatorError::file("write", &path))?);
+        files.insert(hem.clone(), open(&path).map_err(EmulatorError::file("write", &path))?);
     }
     let Some(file) = files.get_mut(hem) else { return Ok(()) };
     let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_data());
     written.map_err(EmulatorError::file("write", &path))
+}
+
+/// Opens a record, and ends the line that a kill may have torn.
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if file.metadata()?.len() > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
 }
 
 /// Where the record of a home is: a JSON object a line, of each command that it carried out.
@@ -161,4 +174,26 @@ pub(super) fn line_of(command: &Command, action: &CommandAction, at: Timestamp) 
         at,
     };
     serde_json::to_string(&line).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_kill_tore_spoils_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let hem = HemId::new("home-1").unwrap();
+        let path = record_path(folder.path(), &hem);
+        std::fs::write(&path, "{\"command\":\"a\"}\n{\"comm").unwrap();
+        for line in ["{\"command\":\"b\"}\n", "{\"command\":\"c\"}\n"] {
+            append(&mut BTreeMap::new(), folder.path(), &hem, line).unwrap();
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            ["{\"command\":\"a\"}", "{\"comm", "{\"command\":\"b\"}", "{\"command\":\"c\"}"]
+        );
+    }
 }
