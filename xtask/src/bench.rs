@@ -8,18 +8,19 @@ use crate::layout;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only benches whose name contains this: ingest, supervision, codec, history, rest,
-    /// commands.
+    /// commands, containment.
     filter: Option<String>,
 }
 
 /// A bench: its name, which is its target's too, and its package.
-const BENCHES: [(&str, &str); 6] = [
+const BENCHES: [(&str, &str); 7] = [
     ("ingest", "memcloud"),
     ("supervision", "memcloud"),
     ("codec", "memcloud-wire"),
     ("history", "memcloud"),
     ("rest", "memcloud"),
     ("commands", "memcloud"),
+    ("containment", "memcloud"),
 ];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
