@@ -133,7 +133,7 @@ impl Mischief {
         self.stuck = self.stuck.filter(|(_, until)| moment < *until);
         if self.stuck.is_none()
             && self.happens(self.settings.frozen, 5, step)
-            && let Some(reading) = self.pick(step, readings)
+            && let Some(reading) = self.pick_busy(step, readings)
         {
             self.stuck = Some((*reading, Timestamp(moment.as_millis() + STUCK_MS)));
         }
@@ -168,6 +168,16 @@ impl Mischief {
 
     fn happens(&self, chance: f64, way: u64, step: u64) -> bool {
         chance > 0.0 && unit(mix(self.key, way), step) < chance
+    }
+
+    /// One of the nodes behind the grid that do something: of one at rest nobody sees that it is stuck.
+    fn pick_busy<'a>(&self, step: u64, readings: &'a [NodeReading]) -> Option<&'a NodeReading> {
+        let is_busy = |reading: &&NodeReading| {
+            reading.node != GRID && reading.watts.is_some_and(|watts| watts.value() != 0.0)
+        };
+        let count = readings.iter().filter(is_busy).count();
+        let place = below(self.key, step, u32::try_from(count).unwrap_or(u32::MAX));
+        readings.iter().filter(is_busy).nth(usize::try_from(place).unwrap_or(0))
     }
 
     /// One of the nodes behind the grid.
@@ -266,6 +276,9 @@ mod tests {
         stuck.spoil(Timestamp(STUCK_MS - 1), &mut later);
         let still = later.iter().filter(|node| node.watts == Some(Watts(100.0))).count();
         assert_eq!(still, 1);
+        let mut idle = mischief("frozen=1");
+        idle.spoil(Timestamp(0), &mut readings(0.0));
+        assert!(idle.stuck.is_none(), "of a home at rest nobody would see it");
         let mut over = readings(300.0);
         stuck.spoil(Timestamp(STUCK_MS), &mut over);
         assert_eq!(over, readings(300.0));
