@@ -23,8 +23,8 @@ pub(super) type Spot = (HemId, NodeId, Kind);
 /// What a verdict on its way to the ledger is about.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ticket {
-    /// An order.
-    Order(Spot),
+    /// An order, and how many watts it moves.
+    Order(Spot, f64),
     /// A command that is turned down.
     Refusal(CommandId),
     /// A command that is passed through.
@@ -68,7 +68,8 @@ pub(super) struct Desk {
     pub(super) limits_checked: Timestamp,
     /// How many homes have limits of their own.
     pub(super) limited_homes: usize,
-    pub(super) fleet_pause: Option<Timestamp>,
+    /// Until when orders that move so many watts need not be tried.
+    pub(super) fleet_pause: Option<(Timestamp, f64)>,
     pub(super) looking_back: usize,
     /// Homes whose past is asked for next.
     pub(super) to_look_back: VecDeque<HemId>,

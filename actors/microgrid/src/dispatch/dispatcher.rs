@@ -287,6 +287,7 @@ impl Dispatcher {
             if is_new {
                 claim.setting = wish.setting;
                 claim.complained = false;
+                node.try_budget_again(kind);
                 desk.mark(home, wish.node);
             } else {
                 desk.extend_wish(home, wish.node, kind, now);
@@ -308,6 +309,7 @@ impl Dispatcher {
         }
         account.standing.insert((wish.hem, wish.node, kind));
         node.claims.retain(|claim| claim.key != key || claim.kind() != kind);
+        node.try_budget_again(kind);
         node.claims.push(Standing {
             key,
             asker,

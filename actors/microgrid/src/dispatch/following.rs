@@ -126,6 +126,7 @@ impl Desk {
             return false;
         }
         node.claims.push(claim);
+        node.try_budget_again(spot.2);
         self.commands.insert(record.id.clone(), spot);
         true
     }
@@ -237,8 +238,8 @@ impl Desk {
     pub(super) fn answered(
         &mut self,
         home: &mut Home,
-        number: NodeId,
-        kind: Kind,
+        (number, kind): (NodeId, Kind),
+        moves: f64,
         placement: Option<Placement>,
         now: Timestamp,
     ) {
@@ -265,7 +266,11 @@ impl Desk {
             Some(Placement::OverFleetBudget { retry_after_ms }) => {
                 self.figures.over_fleet_budget += 1;
                 let span = Duration::from_millis(retry_after_ms.clamp(100, 60_000));
-                self.fleet_pause = Some(now.plus(span));
+                let watts = match self.fleet_pause {
+                    Some((until, watts)) if now < until => watts.min(moves),
+                    _ => moves,
+                };
+                self.fleet_pause = Some((now.plus(span), watts));
                 node.slot_mut(kind).pause = pause(span, Pause::FleetBudget);
             }
             Some(Placement::HemIsBusy) => {

@@ -239,6 +239,14 @@ impl Node {
         }
     }
 
+    /// Something else is wanted: it may move less than what the fleet's budget had no room for.
+    pub fn try_budget_again(&mut self, kind: Kind) {
+        let slot = self.slot_mut(kind);
+        if slot.pause.as_ref().is_some_and(|pause| pause.why == Pause::FleetBudget) {
+            slot.pause = None;
+        }
+    }
+
     /// The case to be decided.
     #[must_use]
     pub fn case(&self, now: Timestamp) -> Case<'_> {

@@ -168,9 +168,9 @@ impl Dispatcher {
         for ticket in tickets {
             let placement = placements.next();
             match (ticket, placement) {
-                (Ticket::Order((hem, node, kind)), placement) => {
+                (Ticket::Order((hem, node, kind), moves), placement) => {
                     if let Some(home) = self.homes.get_mut(&hem) {
-                        self.desk.answered(home, node, kind, placement, now);
+                        self.desk.answered(home, (node, kind), moves, placement, now);
                     }
                 }
                 (Ticket::Direct(id), Some(Placement::HemIsBusy) | None) => {

@@ -431,7 +431,8 @@ impl Desk {
                 let slot = node.slot_mut(kind);
                 slot.pause = None;
                 slot.placing = Some(order.in_force);
-                self.order(order.draft, Ticket::Order((hem, number, kind)));
+                let moves = order.draft.moves_watts;
+                self.order(order.draft, Ticket::Order((hem, number, kind), moves));
                 None
             }
         }
@@ -440,8 +441,12 @@ impl Desk {
     /// Whether a rate or a budget holds an order back; commands that wait for their verdict are under
     /// the fleet's budget alone.
     fn held_back(&mut self, node: &mut Node, order: &Order, now: Timestamp) -> Option<Paused> {
-        if order.draft.moves_watts > 0.0
-            && let Some(until) = self.fleet_pause.filter(|until| now < *until)
+        let moves = order.draft.moves_watts;
+        // What moves less than what there was no room for may find room.
+        if moves > 0.0
+            && let Some((until, watts)) = self.fleet_pause
+            && now < until
+            && moves >= watts
         {
             return Some(Paused { until, why: Pause::FleetBudget, claim: None });
         }

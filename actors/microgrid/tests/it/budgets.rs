@@ -140,9 +140,11 @@ fn the_budget_of_the_fleet_makes_an_order_wait_and_is_said() {
         house.sentence(BATTERY),
         "The battery is to charge at 1.0 kW but waits until the fleet's budget of watts a minute has room again: anna asked for 1.0 kW."
     );
-    // What moves watts elsewhere waits as well, without asking.
+    // What moves as many watts elsewhere waits as well, without asking; what moves less is tried.
     house.wish("a", 0, CHARGER, power(5_000.0));
     assert!(house.orders.is_empty());
+    house.wish("a", 0, CHARGER, power(900.0));
+    assert_eq!(house.last(), (CHARGER, power(900.0).into()));
     house.pass(21);
     assert_eq!(house.orders.len(), 2);
     assert_eq!(house.dispatcher.figures().over_fleet_budget, 1);
