@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use memcloud_domain::CommandOutcome;
 use memcloud_emulator::keyring::read_keys;
 use memcloud_sdk::hem::{
@@ -31,8 +32,8 @@ pub(crate) struct Order {
     pub(crate) authority: PathBuf,
     pub(crate) hem_keys: PathBuf,
     pub(crate) hems: usize,
-    /// Where REST is, and a token for it; the bare server has none, and commands by itself.
-    pub(crate) rest: Option<(SocketAddr, String)>,
+    /// Where REST is, and a token for each caller; the bare server has none, and commands by itself.
+    pub(crate) rest: Option<(SocketAddr, Vec<String>)>,
     pub(crate) pace: Pace,
 }
 
@@ -90,9 +91,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut input = std::io::stdin().lock();
     let mut line = String::new();
     match order.rest {
-        Some((address, token)) => {
+        Some((address, tokens)) => {
             input.read_line(&mut line)?;
-            let took = runtime.block_on(call(address, token, order.hems, order.pace))?;
+            let took = runtime.block_on(call(address, tokens, order.hems, order.pace))?;
             let outcome = Outcome::of(took, order.pace.seconds);
             crate::say(serde_json::to_string(&outcome)?)?;
         }
@@ -133,21 +134,20 @@ async fn connect(order: &Order) -> anyhow::Result<Vec<HemClient>> {
 /// Commands for a while; how long each command took, in ms, that ended while it was measured.
 async fn call(
     address: SocketAddr,
-    token: String,
+    tokens: Vec<String>,
     hems: usize,
     pace: Pace,
 ) -> anyhow::Result<Vec<f64>> {
-    let token: Arc<str> = token.into();
     let begin = Instant::now();
     let from = begin + Duration::from_secs(pace.warmup_seconds);
     let until = from + Duration::from_secs(pace.seconds);
     let mut callers = JoinSet::new();
-    for number in 0..pace.callers {
-        let token = Arc::clone(&token);
+    for (number, token) in tokens.into_iter().enumerate() {
         callers.spawn(async move {
             let mut caller = Caller::connect(address, &token).await?;
             let mut took = Vec::new();
-            // Each has HEMs of its own, as far as there are enough.
+            // Each has HEMs of its own: a later order takes an earlier one's place.
+            let mut own = (number..hems).step_by(pace.callers).cycle();
             let mut turn = number;
             loop {
                 let due = match pace.rate {
@@ -160,7 +160,8 @@ async fn call(
                 if Instant::now() >= until {
                     return anyhow::Ok(took);
                 }
-                caller.command(&format!("home-{}", turn % hems + 1)).await?;
+                let home = own.next().context("fewer HEMs than callers")? + 1;
+                caller.command(&format!("home-{home}")).await?;
                 let now = Instant::now();
                 if (from..until).contains(&now) {
                     took.push((now - due).as_secs_f64() * 1e3);

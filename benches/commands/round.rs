@@ -140,15 +140,10 @@ impl Plan {
     }
 
     fn run_cloud(&self, folder: &Path, keys: &Path) -> anyhow::Result<Round> {
-        let settings = [
-            // One token stands for all callers here.
-            ("http.max_writes", "0".to_owned()),
-            ("hem.workers", "1".to_owned()),
-            ("http.workers", "1".to_owned()),
-        ];
+        let settings = [("hem.workers", "1".to_owned()), ("http.workers", "1".to_owned())];
         let cloud = Cloud::start(folder, keys, self.hems, &settings)?;
         let order = Order {
-            rest: Some((cloud.http, cloud.token.clone())),
+            rest: Some((cloud.http, cloud.tokens(self.callers)?)),
             ..self.order(cloud.hem.port(), folder, keys)
         };
         let mut load = Helper::start(&["load", &json(&order)?])?;

@@ -116,6 +116,20 @@ impl Cloud {
         Ok(Self { process, folder: folder.to_owned(), http, hem, token })
     }
 
+    /// So many further tokens of an operator, made beside the running server: how much one token may
+    /// write is limited.
+    pub(crate) fn tokens(&self, count: usize) -> anyhow::Result<Vec<String>> {
+        let registry = SqliteRegistry::open(self.folder.join("data/web.db"))?;
+        let clerk = Clerk::new(Arc::new(registry), Clock::system(), Randomness::system());
+        let access = Access { role: Role::Operator, microgrid: None };
+        let make = |number| -> anyhow::Result<String> {
+            let name = format!("caller-{number}");
+            let issued = clerk.carry_out(CreateApiToken { name, access: access.clone() })?;
+            Ok(issued.secret.expose().to_owned())
+        };
+        (0..count).map(make).collect()
+    }
+
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
