@@ -332,7 +332,11 @@ class EnergyBudget:
     def follow(self):
         """Listens until the feed breaks."""
         self.turn()
+        is_new = True
         for event_id, message in self.cloud.listen(self.microgrid, self.last_id):
+            if is_new:
+                self.log("listening again" if self.last_id else "listening")
+                is_new = False
             if message is not None:
                 self.hear(message)
             # Only what was dealt with is passed over when we come back.

@@ -3,11 +3,13 @@
 //!
 //! What is received by the server refuses unknown fields; what is received by a client ignores them.
 
+pub mod actions;
 pub mod commands;
 pub mod hems;
 pub mod history;
 pub mod jobs;
 pub mod live;
+pub mod many_commands;
 pub mod microgrids;
 pub mod operations;
 pub mod paging;
@@ -19,9 +21,9 @@ pub mod session;
 pub mod why;
 pub mod wishes;
 
+pub use actions::{Action, ActionName};
 pub use commands::{
-    Action, ActionName, Command, CommandAsker, CommandEvidence, CommandSighting, CommandStep,
-    CommandTaken, CommandsTaken, NewCommand, NewCommands,
+    Command, CommandAsker, CommandEvidence, CommandSighting, CommandStep, NewCommand,
 };
 pub use hems::{
     DeviceKey, Hem, HemChange, HemDetail, HemNode, KeyStateName, NewHem, NewHemCreated,
@@ -31,6 +33,7 @@ pub use jobs::{
     App, Job, JobChange, JobLogEntry, JobResultItem, JobStateName, NewJob, WantedJobState,
 };
 pub use live::{LiveDevice, LiveEvent, LiveJobReport, LiveMessage};
+pub use many_commands::{CommandTaken, CommandsTaken, NewCommands};
 pub use microgrids::{
     EnrolmentToken, Microgrid, MicrogridChange, MicrogridLimits, NewEnrolmentToken,
     NewEnrolmentTokenCreated, NewMicrogrid, Totals,

@@ -3,7 +3,7 @@
 use memcloud_domain::{HemId, JobId, MicrogridId, NodeId, Secret, Setting, Watts, Wish};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::WrongArgument;
+use crate::actions::WrongArgument;
 #[cfg(feature = "openapi")]
 use crate::schemas;
 
