@@ -122,6 +122,10 @@ section!(Http {
     pub max_connections: usize,
     pub max_live: usize,
     pub live_queue: usize,
+    pub live_history: usize,
+    pub max_writes: u32,
+    pub max_job_requests: u32,
+    pub max_waiting: usize,
     pub allowed_origins: Vec<String>,
 });
 section!(Hem {
@@ -285,6 +289,8 @@ impl Configuration {
             ("http.max_body", self.http.max_body),
             ("http.max_connections", self.http.max_connections),
             ("http.live_queue", self.http.live_queue),
+            ("http.live_history", self.http.live_history),
+            ("http.max_waiting", self.http.max_waiting),
             ("hem.workers", self.hem.workers),
             ("hem.max_connections", self.hem.max_connections),
             ("hem.max_connections_per_address", self.hem.max_connections_per_address),

@@ -14,13 +14,6 @@ use super::rate::{Limiter, Rates};
 use super::waiting::Waiters;
 use crate::config;
 
-/// Who may wait for commands at a time.
-const MOST_WAITING: usize = 1_000;
-/// How many updates of the live feed are held for those who come back.
-const LIVE_HISTORY: usize = 8_192;
-/// How much a token may ask for a second.
-const RATES: Rates = Rates { writes: 100, job_requests: 20 };
-
 /// What every handler can reach. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct State(Arc<Inner>);
@@ -58,10 +51,13 @@ impl State {
     ) -> Result<Self, prometheus::Error> {
         let metrics = ApiMetrics::new(&handles.metrics)?;
         let listeners = Listeners::new(settings.max_live, &metrics);
-        let waiters = Waiters::new(MOST_WAITING, &metrics);
-        let hub = Arc::new(Hub::new(LIVE_HISTORY, Arc::clone(&waiters)));
+        let waiters = Waiters::new(settings.max_waiting, &metrics);
+        let hub = Arc::new(Hub::new(settings.live_history, Arc::clone(&waiters)));
         LiveHub::start(&handles.scope, &handles.bus, &hub);
-        let limiter = Limiter::new(RATES);
+        let limiter = Limiter::new(Rates {
+            writes: settings.max_writes,
+            job_requests: settings.max_job_requests,
+        });
         let inner = Inner { handles, settings, metrics, listeners, limiter, waiters, hub, closing };
         Ok(Self(Arc::new(inner)))
     }
