@@ -80,8 +80,7 @@ async fn serve() -> anyhow::Result<()> {
         access: memcloud_domain::Access { role: memcloud_domain::Role::Admin, microgrid: None },
     })?;
     say(format_args!("{} {} {}", addresses.http, addresses.hem, token.secret.expose()))?;
-    tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new()))
-        .await??;
+    tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new())).await??;
     cloud.stop(Duration::from_secs(10)).await;
     Ok(())
 }
@@ -257,17 +256,18 @@ impl Bench {
         let mut clients = Vec::new();
         for microgrid in [QUIET, NOISY] {
             let id = MicrogridId::new(microgrid)?;
-            let new = NewMicrogrid { id: id.clone(), ..serde_json::from_value(serde_json::json!({"id": microgrid, "name": microgrid}))? };
+            let new = NewMicrogrid {
+                id: id.clone(),
+                ..serde_json::from_value(serde_json::json!({"id": microgrid, "name": microgrid}))?
+            };
             self.rest.create_microgrid(&new).await?;
             for number in 0..self.hems {
                 let hem = HemId::new(&format!("{microgrid}-{number}"))?;
                 let new: NewHem =
                     serde_json::from_value(serde_json::json!({"id": hem, "microgrid": id}))?;
                 let key = self.rest.create_hem(&new).await?.key;
-                let config = HemConfig {
-                    nodes: Some(nodes()),
-                    ..HemConfig::new(hem, Credential::Key(key))
-                };
+                let config =
+                    HemConfig { nodes: Some(nodes()), ..HemConfig::new(hem, Credential::Key(key)) };
                 let transport = TlsTransport::new(&address, Arc::clone(&tls))?;
                 let (client, _) = HemClient::spawn(config, transport, Willing)?;
                 clients.push(client);
@@ -284,9 +284,8 @@ impl Bench {
                         watts: Some(Watts(watts)),
                         ..NodeReading::empty(NodeId(node))
                     };
-                    let now = memcloud_domain::Timestamp(
-                        memcloud_supervision::Clock::system().unix_ms(),
-                    );
+                    let now =
+                        memcloud_domain::Timestamp(memcloud_supervision::Clock::system().unix_ms());
                     // A full queue shows in the figures.
                     let _ = client.record(
                         SampleTime::At(now),
