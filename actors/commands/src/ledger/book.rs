@@ -1,7 +1,7 @@
 //! What the ledger keeps in memory: commands that wait, are under way, or whose effect or end is still
 //! to be seen; with when each must be looked at next. Bounded by the limits per HEM.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct Book {
     acted: HashMap<HemId, BTreeMap<(NodeId, Kind), u64>>,
     connected: HashMap<HemId, Epoch>,
     /// HEMs of which orders wait that may be sent only when they are connected.
-    holding: HashSet<HemId>,
+    holding: BTreeSet<HemId>,
     /// Commands on which dispatch has not decided.
     undecided: BTreeSet<CommandId>,
 }
@@ -45,7 +45,7 @@ impl Book {
             orders: orders.into_iter().collect(),
             acted: HashMap::new(),
             connected: HashMap::new(),
-            holding: HashSet::new(),
+            holding: BTreeSet::new(),
             undecided: BTreeSet::new(),
         };
         let mut open: Vec<_> = open.into_iter().map(Arc::new).collect();
@@ -72,8 +72,11 @@ impl Book {
         self.records.get(id)
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<CommandRecord>> {
-        self.records.values()
+    /// All of them, the oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<CommandRecord>> {
+        let mut all: Vec<_> = self.records.values().cloned().collect();
+        all.sort_by(|one, other| one.id.cmp(&other.id));
+        all
     }
 
     /// A HEM's commands, the oldest first.

@@ -222,7 +222,7 @@ impl Journal {
                 self.book = Book::new(*self.book.config(), open, orders);
                 self.is_open = true;
                 self.recovered();
-                self.told.opened = self.book.all().cloned().collect();
+                self.told.opened = self.book.all();
                 self.metrics.open.set(self.book.len());
             }
             Err(failure) => self.failed(Vec::new(), failure, false, now),

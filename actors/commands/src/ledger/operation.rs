@@ -2,7 +2,7 @@
 //! what reached the disk is answered, sent and told. So every decision stands on what is durable, and
 //! a transaction that failed leaves nothing behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use memcloud_domain::messages::{
@@ -205,7 +205,7 @@ impl Draft {
         records: &[CommandRecord],
         book: &mut Book,
     ) -> Result<Vec<CommandId>, CommandError> {
-        let mut per_hem: HashMap<&HemId, usize> = HashMap::new();
+        let mut per_hem: BTreeMap<&HemId, usize> = BTreeMap::new();
         for record in records {
             *per_hem.entry(&record.hem).or_default() += 1;
         }
