@@ -87,39 +87,44 @@ pub(super) fn draw(
         .collect(),
         fixed: None,
     };
-    let batteries = Panel {
-        title: "batteries together, kW (above 0: charging)".to_owned(),
-        height: 130.0,
-        lines: vec![
-            Line::new(
-                "without control",
-                Style::Dashed,
-                kw(without, |quarter| quarter.battery_watts),
-            ),
-            Line::new("with control", Style::Battery, kw(control, |quarter| quarter.battery_watts)),
-        ],
-        marks: Vec::new(),
-        fixed: None,
+    let mut panels = vec![power];
+    let rests = |metered: &Metered| {
+        series(metered, |quarter| quarter.battery_watts).iter().all(|(_, watts)| watts.abs() < 1.0)
     };
-    let charge = Panel {
-        title: "state of charge, %".to_owned(),
-        height: 110.0,
-        lines: vec![
-            Line::new("without control", Style::Dashed, percent(without)),
-            Line::new("with control", Style::Battery, percent(control)),
-        ],
-        marks: Vec::new(),
-        fixed: Some((0.0, 100.0)),
-    };
+    if !rests(control) || !rests(without) {
+        let batteries = Panel {
+            title: "batteries together, kW (above 0: charging)".to_owned(),
+            height: 130.0,
+            lines: vec![
+                Line::new(
+                    "without control",
+                    Style::Dashed,
+                    kw(without, |quarter| quarter.battery_watts),
+                ),
+                Line::new(
+                    "with control",
+                    Style::Battery,
+                    kw(control, |quarter| quarter.battery_watts),
+                ),
+            ],
+            marks: Vec::new(),
+            fixed: None,
+        };
+        let charge = Panel {
+            title: "state of charge, %".to_owned(),
+            height: 110.0,
+            lines: vec![
+                Line::new("without control", Style::Dashed, percent(without)),
+                Line::new("with control", Style::Battery, percent(control)),
+            ],
+            marks: Vec::new(),
+            fixed: Some((0.0, 100.0)),
+        };
+        panels.extend([batteries, charge]);
+    }
     let mut spans: Vec<(Span, &str)> = Vec::new();
     spans.extend(scenario.timeline.outages.iter().map(|outage| (outage.span, "no link")));
     spans.extend(scenario.timeline.islands.iter().map(|island| (island.span, "island")));
-    Chart {
-        title: scenario.title.clone(),
-        span,
-        zone: scenario.time_zone,
-        shaded: spans,
-        panels: vec![power, batteries, charge],
-    }
-    .to_svg()
+    Chart { title: scenario.title.clone(), span, zone: scenario.time_zone, shaded: spans, panels }
+        .to_svg()
 }
