@@ -7,7 +7,7 @@
 //! `acknowledged`.
 //!
 //! `cargo bench --bench commands`; the environment may set `BENCH_ROUNDS` (5), `_SECONDS` (10),
-//! `_WARMUP` (3), `_HEMS` (500), `_CALLERS` (256 connections), `_RATE` (2000 a second, at which the
+//! `_WARMUP` (8), `_HEMS` (500), `_CALLERS` (256 connections), `_RATE` (2000 a second, at which the
 //! time of a command is measured too).
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
@@ -62,7 +62,7 @@ fn compare() -> anyhow::Result<()> {
         callers: usize::try_from(option("CALLERS", 256)?)?,
         rate: None,
         seconds: option("SECONDS", 10)?,
-        warmup_seconds: option("WARMUP", 3)?,
+        warmup_seconds: option("WARMUP", 8)?,
     };
     say(format_args!(
         "{} HEMs, {} callers, {} cores for server, callers and HEMs; {rounds} rounds of {} s behind {} s \
