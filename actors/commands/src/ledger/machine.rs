@@ -158,8 +158,8 @@ fn answered(
             (CommandState::Superseded, said("the HEM had carried a later order out before"))
         }
         CommandOutcome::Interrupted => {
-            // It may have acted or not: that is what unconfirmed says. With the HEM's number readings
-            // can still tell; a second such answer tells nothing new.
+            // It may have acted or not: that is what unconfirmed says. With the HEM's number it need not
+            // be asked again; a second such answer tells nothing new.
             let tells =
                 record.state == CommandState::Sent || record.acted_at.is_none() && seq.is_some();
             if !tells {
@@ -176,16 +176,13 @@ fn answered(
     Some(next)
 }
 
-/// Whether readings may still tell of its effect: the HEM says that it acted, or that it began to and
-/// with which number.
+/// Whether readings may tell of its effect: the HEM says that it acted. Of one that was interrupted
+/// nobody knows that; a node that was as asked all along would make it look effective.
 #[must_use]
 pub fn is_watchable(record: &CommandRecord) -> bool {
-    let says_so = match record.state {
-        CommandState::Acknowledged => true,
-        CommandState::Unconfirmed => record.acted_at.is_some(),
-        _ => false,
-    };
-    says_so && record.node.is_some() && record.as_sent().setting().is_some()
+    record.state == CommandState::Acknowledged
+        && record.node.is_some()
+        && record.as_sent().setting().is_some()
 }
 
 /// Whether at least so many readings were seen, each of them taken after the HEM acted.
@@ -198,13 +195,11 @@ fn is_after_the_act(record: &CommandRecord, evidence: &Evidence, at_least: usize
         && evidence.seen.iter().all(|sighting| is_later(sighting.seq, sighting.ts))
 }
 
-/// When the HEM's answer was written that says that it acted, or began to.
+/// When the HEM's answer was written that says that it acted.
 #[must_use]
 pub fn answered_at(record: &CommandRecord) -> Option<Timestamp> {
-    let entered = |state| record.history.iter().rfind(|step| step.state == state);
-    entered(CommandState::Acknowledged)
-        .or_else(|| record.acted_at.and_then(|_| entered(CommandState::Unconfirmed)))
-        .map(|step| step.at)
+    let is_answer = |step: &&Transition| step.state == CommandState::Acknowledged;
+    record.history.iter().rfind(is_answer).map(|step| step.at)
 }
 
 /// When it was sent.

@@ -123,7 +123,6 @@ struct World {
     samples: Vec<Sample>,
     /// What the ledger was told for certain.
     heard_done: bool,
-    heard_interrupted: bool,
     cancelled: bool,
 }
 
@@ -145,7 +144,6 @@ impl World {
             lease_over_at: None,
             samples: Vec::new(),
             heard_done: false,
-            heard_interrupted: false,
             cancelled: false,
         }
     }
@@ -260,7 +258,6 @@ impl World {
         let reason = up.came_too_late.then(|| "expired".to_owned());
         let event = CommandEvent::Answered { outcome: up.outcome, seq: up.seq, reason };
         self.heard_done |= up.outcome == CommandOutcome::Done;
-        self.heard_interrupted |= up.outcome == CommandOutcome::Interrupted;
         self.tell(event, tally)?;
         let waited = matches!(was, CommandState::Sent | CommandState::Unconfirmed);
         let still = matches!(self.record.state, CommandState::Sent | CommandState::Unconfirmed);
@@ -427,13 +424,9 @@ impl World {
             Some(acted_at) => sighting.seq > acted_at,
             None => machine::answered_at(&self.record).is_some_and(|at| sighting.ts > at),
         };
-        // What was interrupted is proven by readings alone; and what was seen to hold can be seen to end.
-        let was_seen = self.record.history.iter().any(|step| step.state == CommandState::Effective);
-        let was_heard = self.heard_done
-            || self.heard_interrupted && (was_seen || self.record.state != CommandState::Reverted);
         let lease_was_over = self.record.state != CommandState::Reverted
             || machine::lease_end(&self.record).is_some_and(|end| last.at >= end);
-        was_heard
+        self.heard_done
             && lease_was_over
             && evidence.seen.len() >= at_least
             && evidence.seen.iter().all(|sighting| is_real(sighting) && is_after(sighting))
