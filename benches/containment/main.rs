@@ -5,8 +5,6 @@
 //! `cargo bench --bench containment`; the environment may set `BENCH_ROUNDS` (5), `_SECONDS` (10),
 //! `_RATE` (100 commands a second in the neighbouring microgrid), `_HEMS` (25 in each).
 
-#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
-
 mod apps;
 #[path = "../commands/caller.rs"]
 mod caller;

@@ -15,7 +15,7 @@ use memcloud_emulator::{Dataset, Fleet, FleetConfig};
 use memcloud_sdk::hem::trust;
 use serde_json::{Value, json};
 
-use crate::homes::{now_ms, until};
+use crate::homes::now_ms;
 use crate::rest::Caller;
 use crate::support::TestCloud;
 
