@@ -60,6 +60,26 @@ impl WishQueue {
         }
     }
 
+    /// What remains of a step's wishes when only the newest for a node and kind count, and only so many:
+    /// and how many were dropped. For the step's own thread, so that a flood costs no other.
+    #[must_use]
+    pub fn condense(
+        most: usize,
+        wishes: Vec<Wish>,
+        withdrawn: Vec<Node>,
+    ) -> (Vec<Wish>, Vec<Node>, u64) {
+        let mut queue = Self::new(most);
+        let _ = queue.absorb(wishes, withdrawn, Timestamp(0));
+        let (wishes, withdrawn) = queue.take();
+        (wishes, withdrawn, queue.dropped)
+    }
+
+    /// So many wishes were dropped elsewhere; said with the next that are absorbed.
+    pub fn lost(&mut self, count: u64) {
+        self.dropped += count;
+        self.unsaid += count;
+    }
+
     /// Takes what a step wants. Answers what there is to be said of wishes that were dropped.
     pub fn absorb(
         &mut self,
@@ -183,6 +203,18 @@ mod tests {
         queue.absorb(vec![power(1, 300.0)], vec![], Timestamp(0));
         assert_eq!(queue.take(), (vec![on, power(1, 300.0)], vec![]));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_condensed_flood_says_what_the_whole_would_have_said() {
+        let flood = || (0..10).map(|node| power(node, 1.0)).collect::<Vec<_>>();
+        let (wishes, withdrawn, dropped) = WishQueue::condense(3, flood(), vec![node(7)]);
+        assert_eq!((wishes.len(), withdrawn.len(), dropped), (3, 1, 7));
+        let (mut whole, mut condensed) = (WishQueue::new(3), WishQueue::new(3));
+        condensed.lost(dropped);
+        let said = condensed.absorb(wishes, withdrawn, Timestamp(0));
+        assert_eq!(said, whole.absorb(flood(), vec![node(7)], Timestamp(0)));
+        assert_eq!(condensed.take(), whole.take());
     }
 
     #[test]

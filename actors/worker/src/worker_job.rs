@@ -74,6 +74,8 @@ pub struct WorkerJob {
 struct StepDone {
     app: Box<dyn RunningApp>,
     outcome: Option<Outcome>,
+    /// How many of its wishes were too many.
+    lost_wishes: u64,
     saved: Option<Result<(Value, usize), String>>,
 }
 
@@ -232,14 +234,22 @@ impl WorkerJob {
         let scope = self.scope.clone();
         let hanging = self.lives.hanging.clone();
         let deadline = self.assembly.limits.step_deadline;
+        let most_wishes = self.assembly.limits.wishes;
         // A step that may cross the checkpoint's time is saved with it, so that the state needs no
         // thread of its own.
         let stepping = async move {
             let work = move || {
-                let outcome = view.map(|view| app.step(now, &view));
+                let mut outcome = view.map(|view| app.step(now, &view));
+                let mut lost_wishes = 0;
+                if let Some(outcome) = &mut outcome {
+                    let wanted = std::mem::take(&mut outcome.wishes);
+                    let withdrawn = std::mem::take(&mut outcome.withdrawn);
+                    (outcome.wishes, outcome.withdrawn, lost_wishes) =
+                        WishQueue::condense(most_wishes, wanted, withdrawn);
+                }
                 let urgent = outcome.as_ref().is_some_and(|outcome| outcome.urgent);
                 let saved = (save_due || urgent).then(|| state_of(app.as_ref()));
-                StepDone { app, outcome, saved }
+                StepDone { app, outcome, lost_wishes, saved }
             };
             threads.run(&scope, &hanging, deadline, work).await
         };
@@ -256,7 +266,7 @@ impl WorkerJob {
         seen: usize,
         context: &mut Context<Self>,
     ) {
-        let StepDone { app, outcome, saved } = match done {
+        let StepDone { app, outcome, lost_wishes, saved } = match done {
             Ok(done) => done,
             Err(error) => return self.fail(error.to_string()),
         };
@@ -267,6 +277,7 @@ impl WorkerJob {
             self.progress.seen += u64::try_from(seen).unwrap_or(0);
             self.dirty |= seen > 0 || !outcome.results.is_empty() || !outcome.log.is_empty();
             self.urgent |= outcome.urgent;
+            self.wishes.lost(lost_wishes);
             self.absorb(outcome);
         }
         match saved {
