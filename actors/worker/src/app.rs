@@ -238,9 +238,15 @@ pub struct Outcome {
     pub wishes: Vec<Wish>,
     /// Nodes of which it wants nothing any more; taken before the wishes.
     pub withdrawn: Vec<(HemId, NodeId)>,
+    /// Wishes and withdrawals for which there was no room.
+    pub(crate) unheard: u64,
 }
 
 impl Outcome {
+    /// So many wishes, and so many withdrawals, of a step are heard at most. What is beyond is counted and
+    /// takes no memory, so that a flood costs nobody more than its own thread's time.
+    pub const MOST_WISHES: usize = 10_000;
+
     /// Adds a result.
     pub fn report(
         &mut self,
@@ -268,6 +274,10 @@ impl Outcome {
         lease: Duration,
         reason: impl Into<String>,
     ) {
+        if self.wishes.len() >= Self::MOST_WISHES {
+            self.unheard += 1;
+            return;
+        }
         let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         let (hem, reason) = (hem.clone(), reason.into());
         self.wishes.push(Wish { hem, node, setting, lease_ms, reason });
@@ -275,6 +285,10 @@ impl Outcome {
 
     /// Wants nothing of a node any more.
     pub fn withdraw(&mut self, hem: &HemId, node: NodeId) {
+        if self.withdrawn.len() >= Self::MOST_WISHES {
+            self.unheard += 1;
+            return;
+        }
         self.withdrawn.push((hem.clone(), node));
     }
 

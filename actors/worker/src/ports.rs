@@ -11,7 +11,7 @@ use memcloud_domain::messages::{
 use memcloud_supervision::Port;
 use tokio::sync::watch;
 
-use crate::{AppFactory, Roster, StepThreads};
+use crate::{AppFactory, Outcome, Roster, StepThreads};
 
 /// Whom a worker job asks and tells.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl Default for JobLimits {
             hems: 10_000,
             unsaved_results: 20_000,
             unsaved_log: 500,
-            wishes: 10_000,
+            wishes: Outcome::MOST_WISHES,
             look_every: Duration::from_millis(500),
             least_tick: Duration::from_secs(1),
             step_deadline: Duration::from_secs(5),

@@ -246,6 +246,7 @@ impl WorkerJob {
                     let withdrawn = std::mem::take(&mut outcome.withdrawn);
                     (outcome.wishes, outcome.withdrawn, lost_wishes) =
                         WishQueue::condense(most_wishes, wanted, withdrawn);
+                    lost_wishes += outcome.unheard;
                 }
                 let urgent = outcome.as_ref().is_some_and(|outcome| outcome.urgent);
                 let saved = (save_due || urgent).then(|| state_of(app.as_ref()));
