@@ -40,7 +40,8 @@ hem=$(sed 's/.*"hem":"[^"]*:\([0-9]*\)".*/\1/' "$folder/data/addresses.json")
 python3 "$(dirname "$0")/../clients/python/clients_tls.py" 1 --host 127.0.0.1 --port "$hem" --prefix home \
     --cafile "$folder/keys/ca-cert.pem" --enrol "$enrol" --state "$folder/homes" >"$folder/homes.log" 2>&1 &
 home=$!
-trap 'kill $server $home 2>/dev/null; wait 2>/dev/null || true; rm -rf "$folder"' EXIT
+# The home may have ended by itself: its key is rotated on the way.
+trap 'kill $server $home 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$folder"' EXIT
 until curl -fsS -H "Authorization: Bearer $token" "$url/api/v1/hems/home-1" 2>/dev/null | grep -q '"active":true'; do
     kill -0 $home || { cat "$folder/homes.log"; exit 1; }
     sleep 0.1
