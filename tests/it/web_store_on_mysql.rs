@@ -26,10 +26,11 @@ impl OwnDatabase {
         let server = server.trim_end_matches('/').to_owned();
         let name = format!("memcloud_{}", uuid::Uuid::new_v4().simple().to_string().split_at(16).0);
         let database = Self { server, name };
+        // On `localhost` too: there an anonymous user, where there is one, goes before one from anywhere.
         database.say(&format!(
             "CREATE DATABASE {0} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-             CREATE USER {0} IDENTIFIED BY 'hush/hush';
-             GRANT ALL ON {0}.* TO {0}",
+             CREATE USER {0} IDENTIFIED BY 'hush/hush', {0}@localhost IDENTIFIED BY 'hush/hush';
+             GRANT ALL ON {0}.* TO {0}, {0}@localhost",
             database.name
         ));
         Some(database)
@@ -47,7 +48,7 @@ impl OwnDatabase {
 
 impl Drop for OwnDatabase {
     fn drop(&mut self) {
-        self.say(&format!("DROP DATABASE {0}; DROP USER {0}", self.name));
+        self.say(&format!("DROP DATABASE {0}; DROP USER {0}, {0}@localhost", self.name));
     }
 }
 
