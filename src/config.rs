@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
+use memcloud_store::registry::{WebStoreAddress, without_password};
 use serde::Deserialize;
 
 /// The commented defaults: the reference of all keys.
@@ -197,12 +198,25 @@ section!(Jobs {
     #[serde(deserialize_with = "span")]
     pub step_timeout: Duration,
 });
-section!(Engine { pub url: String });
 section!(Log {
     pub level: String,
     #[serde(deserialize_with = "optional_path")]
     pub file: Option<PathBuf>,
 });
+
+/// The section of a store, or of the bus; see `config/default.toml`. Its `Debug` shows no password.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key, and is the reference")]
+pub struct Engine {
+    pub url: String,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("url", &without_password(&self.url)).finish()
+    }
+}
 
 impl Log {
     // Else env_logger takes a misspelt level for a module's name, and logs nothing.
@@ -366,11 +380,14 @@ impl Configuration {
             return Err(wrong("hem.heartbeat", "it must be whole seconds, at least \"1s\""));
         }
         self.sqlite_path(&self.iot_store).map_err(|reason| wrong("iot_store.url", reason))?;
-        self.sqlite_path(&self.web_store).map_err(|reason| wrong("web_store.url", reason))?;
+        self.web_store_address()?;
         if self.bus.url != "local:" {
             return Err(wrong(
                 "bus.url",
-                format!("\"{}\" is no bus of this version; write \"local:\"", self.bus.url),
+                format!(
+                    "\"{}\" is no bus of this version; write \"local:\"",
+                    without_password(&self.bus.url)
+                ),
             ));
         }
         self.log.check()
@@ -399,7 +416,7 @@ impl Configuration {
             Some(path) if !path.is_empty() => Ok(self.data.dir.join(path)),
             _ => Err(format!(
                 "\"{}\" is no store of this version; write \"sqlite:FILE\"",
-                engine.url
+                without_password(&engine.url)
             )),
         }
     }
@@ -411,9 +428,12 @@ impl Configuration {
     }
 
     /// Where the web data is.
-    #[must_use]
-    pub fn web_db(&self) -> PathBuf {
-        self.sqlite_path(&self.web_store).unwrap_or_else(|_| self.data.dir.join("web.db"))
+    ///
+    /// # Errors
+    /// [`ConfigurationError`] where this program has no such store.
+    pub fn web_store_address(&self) -> Result<WebStoreAddress, ConfigurationError> {
+        WebStoreAddress::from_url(&self.web_store.url, &self.data.dir)
+            .map_err(|error| wrong("web_store.url", error.to_string()))
     }
 }
 
@@ -424,9 +444,9 @@ impl fmt::Display for Configuration {
             formatter,
             "data {}, iot store {}, web store {}, bus {}",
             self.data.dir.display(),
-            self.iot_store.url,
-            self.web_store.url,
-            self.bus.url
+            without_password(&self.iot_store.url),
+            without_password(&self.web_store.url),
+            without_password(&self.bus.url)
         )
     }
 }
@@ -505,6 +525,7 @@ mod tests {
             (Some("[retention]\nraw = \"90 parsecs\"\n"), &[], "`retention.raw`"),
             (Some("[hem]\nmax_batch = 0\n"), &[], "`hem.max_batch`"),
             (Some("[iot_store]\nurl = \"mongo\"\n"), &[], "`iot_store.url`"),
+            (Some("[web_store]\nurl = \"mysql://host\"\n"), &[], "`web_store.url`"),
             (Some("[log]\nlevel = \"loud\"\n"), &[], "`log.level`"),
             (Some("not toml"), &[], "memcloud.toml"),
             (None, &[("MEMCLOUD_HTTP__WORKERS", "many")], "`http.workers`"),
@@ -514,6 +535,18 @@ mod tests {
             assert!(error.contains(says), "{error}");
             assert!(!error.contains("for key"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_never_shown() {
+        let url = ("MEMCLOUD_WEB_STORE__URL", "mysql://anna:hush@db.example/memcloud");
+        let shown = match load(None, &[url]) {
+            Ok(configuration) => format!("{configuration} {configuration:?}"),
+            // Where the program was built without MySQL.
+            Err(error) => error,
+        };
+        assert!(shown.contains("mysql://anna:***@db.example/memcloud"), "{shown}");
+        assert!(!shown.contains("hush"), "{shown}");
     }
 
     #[test]

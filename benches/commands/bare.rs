@@ -16,7 +16,7 @@ use memcloud_domain::{
     Asker, CommandAction, CommandId, CommandRecord, CommandState, HemId, MicrogridId, Seq,
     Timestamp, Transition,
 };
-use memcloud_store::registry::{CommandStore, SqliteRegistry};
+use memcloud_store::registry::{CommandStore, SqlRegistry};
 use memcloud_supervision::Clock;
 use memcloud_wire::{
     CloudFrame, Command, Greeting, HEARTBEAT_S, HemFrame, Instruction, LineDecoder, MAX_BATCH,
@@ -37,7 +37,7 @@ const REST: Duration = Duration::from_micros(200);
 /// Serves until it is killed. Says its port on standard output; commands once its input says so, and
 /// prints what came of it.
 pub(crate) fn serve(folder: &Path, keys: &Path, pace: &Pace) -> anyhow::Result<()> {
-    let store = SqliteRegistry::open(folder.join("web.db"))?;
+    let store = SqlRegistry::open(folder.join("web.db"))?;
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     listener.set_nonblocking(true)?;
     crate::say(listener.local_addr()?.port())?;
@@ -85,7 +85,7 @@ fn tls(keys: &Path) -> anyhow::Result<Arc<ServerConfig>> {
 }
 
 struct Server {
-    store: SqliteRegistry,
+    store: SqlRegistry,
     tls: Arc<ServerConfig>,
     listener: TcpListener,
     connections: Vec<Connection>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use memcloud_domain::{Access, HemId, MicrogridId, Role};
 use memcloud_registry::{
-    Clerk, CreateApiToken, CreateMicrogrid, NewMicrogrid, Randomness, RegisterHem, SqliteRegistry,
+    Clerk, CreateApiToken, CreateMicrogrid, NewMicrogrid, Randomness, RegisterHem, SqlRegistry,
 };
 use memcloud_supervision::Clock;
 
@@ -46,7 +46,7 @@ pub(crate) fn authority(keys: &Path) -> PathBuf {
 /// each line. The token is the answer.
 fn register(data: &Path, hems: usize, keys_file: &Path) -> anyhow::Result<String> {
     std::fs::create_dir_all(data)?;
-    let registry = SqliteRegistry::open(data.join("web.db"))?;
+    let registry = SqlRegistry::open(data.join("web.db"))?;
     let clerk = Clerk::new(Arc::new(registry), Clock::system(), Randomness::system());
     let mut file = std::fs::OpenOptions::new()
         .create(true)
@@ -119,7 +119,7 @@ impl Cloud {
     /// So many further tokens of an operator, made beside the running server: how much one token may
     /// write is limited.
     pub(crate) fn tokens(&self, count: usize) -> anyhow::Result<Vec<String>> {
-        let registry = SqliteRegistry::open(self.folder.join("data/web.db"))?;
+        let registry = SqlRegistry::open(self.folder.join("data/web.db"))?;
         let clerk = Clerk::new(Arc::new(registry), Clock::system(), Randomness::system());
         let access = Access { role: Role::Operator, microgrid: None };
         let make = |number| -> anyhow::Result<String> {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use memcloud_registry::{Clerk, Listing, PageRequest, Randomness, RegistryError, SqliteRegistry};
+use memcloud_registry::{Clerk, Listing, PageRequest, Randomness, RegistryError, SqlRegistry};
 use memcloud_supervision::Clock;
 
 use crate::config::{Configuration, ConfigurationError};
@@ -110,9 +110,9 @@ fn clerk(configuration: &Configuration) -> anyhow::Result<Clerk> {
             configuration.data.dir.display()
         )
     })?;
-    let path = configuration.web_db();
-    let registry = SqliteRegistry::open(&path)
-        .with_context(|| format!("the web store {} cannot be opened", path.display()))?;
+    let address = configuration.web_store_address()?;
+    let registry = SqlRegistry::open_at(&address)
+        .with_context(|| format!("the web store {address} cannot be opened (web_store.url)"))?;
     Ok(Clerk::new(Arc::new(registry), Clock::system(), Randomness::system()))
 }
 

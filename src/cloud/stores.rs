@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use memcloud_hem::TlsFiles;
 use memcloud_historian::ThrottledStore;
-use memcloud_registry::{Listing, PageRequest, Registry, SqliteRegistry};
+use memcloud_registry::{Listing, PageRequest, Registry, SqlRegistry};
 use memcloud_store::sqlite::Location;
 use memcloud_store::telemetry::sqlite::SqliteOptions;
 use memcloud_store::telemetry::{SqliteTelemetry, TelemetryStore};
@@ -15,11 +15,10 @@ use memcloud_supervision::Scope;
 use crate::config::Configuration;
 use crate::keys;
 
-pub(super) fn open_registry(configuration: &Configuration) -> anyhow::Result<SqliteRegistry> {
-    let path = configuration.web_db();
-    SqliteRegistry::open(&path).with_context(|| {
-        format!("the web store {} cannot be opened (web_store.url)", path.display())
-    })
+pub(super) fn open_registry(configuration: &Configuration) -> anyhow::Result<SqlRegistry> {
+    let address = configuration.web_store_address()?;
+    SqlRegistry::open_at(&address)
+        .with_context(|| format!("the web store {address} cannot be opened (web_store.url)"))
 }
 
 pub(super) fn open_telemetry(

@@ -17,7 +17,7 @@ use memcloud_historian::{
 use memcloud_microgrid::{DispatchLimits, MicrogridLimits, MicrogridPorts};
 use memcloud_registry::{
     Clerk, CreateJob, CreateMicrogrid, Followers, NewMicrogrid, Randomness, RegisterHem, Registrar,
-    RegistrarConfig, RegistrarParts, Registry, SqliteRegistry,
+    RegistrarConfig, RegistrarParts, Registry, SqlRegistry,
 };
 use memcloud_store::registry::CommandStore;
 use memcloud_store::sqlite::Location;
@@ -73,7 +73,7 @@ impl World {
         apps: AppCatalogue,
     ) -> anyhow::Result<Self> {
         let web_store = Arc::new(
-            SqliteRegistry::open_at(&Location::Memory).context("the web store in memory")?,
+            SqlRegistry::open_at(&Location::Memory.into()).context("the web store in memory")?,
         );
         let registry: Arc<dyn Registry> = web_store.clone();
         let store: Arc<dyn TelemetryStore> = Arc::new(

@@ -24,3 +24,5 @@ mod rest;
 mod shutdown;
 mod simulate;
 mod support;
+#[cfg(feature = "mysql")]
+mod web_store_on_mysql;

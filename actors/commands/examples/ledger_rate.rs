@@ -20,7 +20,7 @@ use memcloud_domain::{
     Asker, CommandAction, CommandId, CommandOutcome, CommandRequest, CommandState, Epoch, HemId,
     MicrogridId, NodeId, Seq, Timestamp,
 };
-use memcloud_store::registry::SqliteRegistry;
+use memcloud_store::registry::SqlRegistry;
 use memcloud_supervision::{ChildSpec, Clock, Observe, Port, Scope, supervised};
 use tokio::sync::oneshot;
 
@@ -126,7 +126,7 @@ fn now() -> Instant {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir_in(".")?;
-    let store = Arc::new(SqliteRegistry::open(folder.path().join("web.db"))?);
+    let store = Arc::new(SqlRegistry::open(folder.path().join("web.db"))?);
     let scope = Scope::root("ledger-rate", Clock::system());
     let (ports, metrics) = (CommandPorts::default(), Arc::new(CommandMetrics::default()));
     let parts = CommandParts {

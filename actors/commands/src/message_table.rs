@@ -410,7 +410,7 @@ mod tests {
     use memcloud_domain::{
         Asker, CommandAction, CommandId, CommandRequest, HemId, MicrogridId, NodeId,
     };
-    use memcloud_store::registry::SqliteRegistry;
+    use memcloud_store::registry::SqlRegistry;
     use memcloud_supervision::{Child, ChildSpec, RestartPolicy, Universe};
     use tokio::sync::oneshot;
 
@@ -474,7 +474,7 @@ mod tests {
     fn a_table_that_crashed_reads_from_the_store_what_it_knew() {
         Universe::run(1_800_000_000_000, async |scope| {
             let folder = tempfile::tempdir().unwrap();
-            let store = Arc::new(SqliteRegistry::open(folder.path().join("web.db")).unwrap());
+            let store = Arc::new(SqlRegistry::open(folder.path().join("web.db")).unwrap());
             let told = Arc::new(Mutex::new(Vec::new()));
             let inbox = Arc::clone(&told);
             let parent =

@@ -3,10 +3,10 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use memcloud_registry::{Clerk, CreateMicrogrid, NewMicrogrid, Randomness, SqliteRegistry};
+//! use memcloud_registry::{Clerk, CreateMicrogrid, NewMicrogrid, Randomness, SqlRegistry};
 //! use memcloud_supervision::Clock;
 //!
-//! let registry = SqliteRegistry::open("data/web.db")?;
+//! let registry = SqlRegistry::open("data/web.db")?;
 //! let clerk = Clerk::new(std::sync::Arc::new(registry), Clock::system(), Randomness::system());
 //! let new = NewMicrogrid {
 //!     id: "fontana".parse()?,
@@ -33,7 +33,7 @@ pub use memcloud_store::registry::{
     ApiToken, Beginning, EnrolmentToken, Hem, HemChange, IdempotencyLimits, IdempotencyScope,
     IdempotentAnswer, IdempotentRequest, InvalidCursor, JobChange, KeyState, Listing, Microgrid,
     MicrogridChange, NewMicrogrid, NumberedLogLine, PageRequest, Registry, RegistryError,
-    ResultCursor, ResultPage, ResultQuery, SqliteRegistry,
+    ResultCursor, ResultPage, ResultQuery, SqlRegistry,
 };
 pub use messages::*;
 pub use randomness::Randomness;

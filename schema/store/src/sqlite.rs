@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
+use diesel::result::Error as DieselError;
 use diesel::{Connection, SqliteConnection};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+use diesel_migrations::EmbeddedMigrations;
 
 use crate::StoreError;
+use crate::migrating::bring_up_to_date;
 
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +79,11 @@ pub enum Access {
     ReadOnly,
 }
 
+/// Of processes that switch a new file to WAL at the same moment one is turned away at once, whatever the
+/// time-out: it tries again.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
 /// Opens a connection; migrations are not run.
 ///
 /// # Errors
@@ -114,14 +121,23 @@ pub fn connect(
          PRAGMA query_only = {query_only};",
         busy_timeout.as_millis()
     );
-    connection.batch_execute(&pragmas).map_err(|error| away(error.to_string()))?;
+    let mut tries_left = TRIES;
+    while let Err(error) = connection.batch_execute(&pragmas) {
+        tries_left -= 1;
+        if tries_left == 0 || !error.to_string().contains("database is locked") {
+            return Err(away(error.to_string()));
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
     Ok(connection)
 }
 
-/// Opens a connection for reading and writing, and brings the file up to date.
+/// Opens a connection for reading and writing, and brings the file up to date: of several processes that
+/// start at once, one does it.
 ///
 /// # Errors
-/// [`StoreError::Away`] when it cannot be opened, [`StoreError::Migration`] when a migration fails.
+/// [`StoreError::Away`] when it cannot be opened, [`StoreError::Migration`] when a migration fails, or a
+/// newer program has used the file.
 pub fn open(
     what: &'static str,
     location: &Location,
@@ -129,11 +145,18 @@ pub fn open(
     migrations: EmbeddedMigrations,
 ) -> Result<SqliteConnection, StoreError> {
     let mut connection = connect(what, location, Access::Create, busy_timeout)?;
-    connection.run_pending_migrations(migrations).map_err(|error| StoreError::Migration {
-        path: location.to_string(),
-        reason: error.to_string(),
-    })?;
-    Ok(connection)
+    let mut failure = None;
+    let done = connection.immediate_transaction(|connection| {
+        bring_up_to_date(connection, migrations, &location.to_string()).map_err(|error| {
+            failure = Some(error);
+            DieselError::RollbackTransaction
+        })
+    });
+    match (done, failure) {
+        (Ok(()), _) => Ok(connection),
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(error), None) => Err(StoreError::from_diesel(what, error)),
+    }
 }
 
 #[cfg(test)]

@@ -16,8 +16,7 @@ use memcloud_bus::{CloudBus, CloudEvent};
 use memcloud_domain::messages::{AuthenticateHem, CommandChanged, HemCredential};
 use memcloud_domain::{Access, CommandId, CommandState, Reading, Role, Secret, Seq, Timestamp};
 use memcloud_registry::{
-    CreateApiToken, Followers, Randomness, Registrar, RegistrarConfig, RegistrarParts,
-    SqliteRegistry,
+    CreateApiToken, Followers, Randomness, Registrar, RegistrarConfig, RegistrarParts, SqlRegistry,
 };
 use memcloud_rest::Away;
 use memcloud_supervision::{Child, ChildSpec, Clock, Scope, Universe};
@@ -70,7 +69,7 @@ impl World {
     async fn new(scope: &Scope) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let parts = RegistrarParts {
-            registry: Arc::new(SqliteRegistry::open(folder.path().join("web.db")).unwrap()),
+            registry: Arc::new(SqlRegistry::open(folder.path().join("web.db")).unwrap()),
             randomness: Randomness::seeded(1),
             followers: Followers::default(),
             config: RegistrarConfig::default(),

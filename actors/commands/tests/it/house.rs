@@ -19,7 +19,7 @@ use memcloud_domain::{
     DefaultState, Entry, Epoch, HemId, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading,
     Reading, Seq, Timestamp, Watts,
 };
-use memcloud_store::registry::{CommandFilter, CommandStore, RegistryError, SqliteRegistry};
+use memcloud_store::registry::{CommandFilter, CommandStore, RegistryError, SqlRegistry};
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, Universe, supervised};
 use tempfile::TempDir;
 
@@ -40,7 +40,7 @@ impl Handler<Crash> for CommandProcessor {
 
 /// A store that can go away, and that can be asked what it was given.
 pub(crate) struct Faulty {
-    inner: SqliteRegistry,
+    inner: SqlRegistry,
     away: Mutex<bool>,
     /// Writes succeed, and are answered as failed.
     lying: Mutex<bool>,
@@ -200,7 +200,7 @@ impl House {
     pub(crate) fn new(scope: Scope, config: CommandsConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Faulty {
-            inner: SqliteRegistry::open(folder.path().join("web.db")).unwrap(),
+            inner: SqlRegistry::open(folder.path().join("web.db")).unwrap(),
             away: Mutex::default(),
             lying: Mutex::default(),
             transactions: Mutex::default(),

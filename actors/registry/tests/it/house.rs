@@ -12,7 +12,7 @@ use memcloud_domain::messages::{
 use memcloud_domain::{HemId, MicrogridId, PowerLimits, Secret};
 use memcloud_registry::{
     Clerk, CreateMicrogrid, Followers, NewMicrogrid, Randomness, Registrar, RegistrarConfig,
-    RegistrarParts, RegistryError, SqliteRegistry,
+    RegistrarParts, RegistryError, SqlRegistry,
 };
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, Universe, supervised};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new(scope: Scope, config: RegistrarConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let registry = SqliteRegistry::open(folder.path().join("web.db")).unwrap();
+        let registry = SqlRegistry::open(folder.path().join("web.db")).unwrap();
         let followers = Followers::default();
         let parts = RegistrarParts {
             registry: Arc::new(registry),
@@ -50,7 +50,7 @@ impl House {
 
     /// The command line beside the server: another process on the same file.
     pub(crate) fn command_line(&self) -> Clerk {
-        let registry = SqliteRegistry::open(self.file("web.db")).unwrap();
+        let registry = SqlRegistry::open(self.file("web.db")).unwrap();
         Clerk::new(Arc::new(registry), self.scope.clock().clone(), Randomness::system())
     }
 

@@ -6,8 +6,8 @@
 
 use memcloud_domain::{HemId, NodeDeclaration, PowerLimits, Timestamp};
 
+use super::connection::WebConnection;
 use super::hem::KeptHem;
-use super::sqlite_registry::WebConnection;
 use super::{
     EnrolmentToken, Hem, KeyState, RegistryError, SecretHash, enrolment_token, hem as hems,
 };
@@ -120,25 +120,17 @@ fn after_admission(mut kept: KeptHem, arrival: &Arrival) -> KeptHem {
     kept
 }
 
-fn read(
-    connection: &mut WebConnection,
-    arrival: &Arrival,
-) -> Result<(Option<KeptHem>, Option<EnrolmentToken>), RegistryError> {
-    let known = hems::find_kept(connection, &arrival.hem)?;
-    let token = match &arrival.proof {
-        Proof::Enrolment { token, .. } => enrolment_token::find_by_hash(connection, token)?,
-        Proof::Key(_) | Proof::Certificate => None,
-    };
-    Ok((known, token))
-}
-
 /// Looks whether a HEM is who it says; writes nothing.
 pub(super) fn look_up(
     connection: &mut WebConnection,
     arrival: &Arrival,
     now: Timestamp,
 ) -> Result<ArrivalAnswer, RegistryError> {
-    let (known, token) = read(connection, arrival)?;
+    let known = hems::find_kept(connection, &arrival.hem)?;
+    let token = match &arrival.proof {
+        Proof::Enrolment { token, .. } => enrolment_token::find_by_hash(connection, token)?,
+        Proof::Key(_) | Proof::Certificate => None,
+    };
     Ok(match (judge(&arrival.proof, known.as_ref(), token.as_ref(), now), known) {
         (Verdict::Refuse, _) => ArrivalAnswer::Refused,
         (Verdict::Admit, Some(kept)) => {
@@ -159,7 +151,13 @@ pub(super) fn record(
     arrival: &Arrival,
     now: Timestamp,
 ) -> Result<ArrivalAnswer, RegistryError> {
-    let (known, token) = read(connection, arrival)?;
+    let known = hems::find_kept_to_change(connection, &arrival.hem)?;
+    let token = match &arrival.proof {
+        Proof::Enrolment { token, .. } => {
+            enrolment_token::find_by_hash_to_change(connection, token)?
+        }
+        Proof::Key(_) | Proof::Certificate => None,
+    };
     let verdict = judge(&arrival.proof, known.as_ref(), token.as_ref(), now);
     match (verdict, known, token, &arrival.proof) {
         (Verdict::Admit, Some(kept), _, _) => {
@@ -193,12 +191,22 @@ pub(super) fn record(
             kept.enrolled_by = Some(token.id.to_string());
             let after = after_admission(kept, arrival);
             if is_new {
-                hems::insert(connection, &after)?;
+                hems::insert(connection, &after).map_err(|error| meanwhile(error, &arrival.hem))?;
             } else {
                 hems::save(connection, &after)?;
             }
             Ok(ArrivalAnswer::Recorded(after.hem))
         }
         _ => Ok(ArrivalAnswer::Refused),
+    }
+}
+
+/// Another process let the same HEM in since it was looked for: it is to be judged again.
+fn meanwhile(error: RegistryError, hem: &HemId) -> RegistryError {
+    match error {
+        RegistryError::AlreadyExists { .. } | RegistryError::NotFound { .. } => {
+            RegistryError::Contended { reason: format!("the hem \"{hem}\" arrives twice") }
+        }
+        other => other,
     }
 }

@@ -4,8 +4,9 @@ use diesel::prelude::*;
 use memcloud_domain::{Access, JobId, MicrogridId, Role, Timestamp};
 use uuid::Uuid;
 
+use super::connection::WebConnection;
+use super::dialect::for_update;
 use super::schema::api_token;
-use super::sqlite_registry::WebConnection;
 use super::{Listing, PageRequest, RegistryError, SecretHash, job};
 
 /// An API token, as kept: without the secret.
@@ -91,12 +92,13 @@ pub(super) fn insert(
     connection: &mut WebConnection,
     new: &NewApiToken,
 ) -> Result<ApiToken, RegistryError> {
+    // Processes that make tokens at the same moment may exceed the bound by one each.
     let count: i64 = api_token::table.count().get_result(connection)?;
     if usize::try_from(count).is_ok_and(|count| count >= MOST) {
         return Err(RegistryError::TooMany { what: "API tokens", limit: MOST });
     }
     if let Some(job) = &new.job {
-        job::find(connection, job)?;
+        job::find_to_change(connection, job)?;
     }
     let row = Row {
         id: new.id.to_string(),
@@ -128,10 +130,8 @@ pub(super) fn list(
 }
 
 pub(super) fn revoke(connection: &mut WebConnection, id: Uuid) -> Result<ApiToken, RegistryError> {
-    let row: Row = api_token::table
-        .find(id.to_string())
-        .select(Row::as_select())
-        .first(connection)
+    let row: Row = for_update(api_token::table.find(id.to_string()).select(Row::as_select()))
+        .get_result(connection)
         .optional()?
         .ok_or_else(|| RegistryError::not_found("API token", id))?;
     diesel::delete(api_token::table.find(id.to_string())).execute(connection)?;
@@ -144,7 +144,7 @@ pub(super) fn revoke_of_job(
 ) -> Result<Vec<Uuid>, RegistryError> {
     let of_job = api_token::job_id.eq(job.as_str());
     let ids: Vec<String> =
-        api_token::table.filter(of_job).select(api_token::id).load(connection)?;
+        for_update(api_token::table.filter(of_job).select(api_token::id)).load(connection)?;
     diesel::delete(api_token::table.filter(of_job)).execute(connection)?;
     ids.iter()
         .map(|id| {

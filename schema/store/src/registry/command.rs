@@ -13,8 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::command_updates::{MoveCommand, Progress, RaiseOrder};
+use super::connection::WebConnection;
+use super::dialect::{Becomes, Conflict, upsert};
 use super::schema::{command, command_order, open_command};
-use super::sqlite_registry::WebConnection;
 use super::{CommandFilter, PageRequest, RegistryError, command_openness};
 
 /// A row of `command`.
@@ -170,13 +171,33 @@ fn write_row(connection: &mut WebConnection, record: &CommandRecord) -> Result<(
         return Ok(());
     }
     let row = progress.into_row(record)?;
-    let inserted =
-        diesel::insert_or_ignore_into(command::table).values(&row).execute(connection)?;
-    // It is there already: written before an answer was lost.
-    if inserted == 0 {
-        update(connection, record, &Progress::of(record)?)?;
-    }
+    let insert = diesel::insert_into(command::table).values(&row);
+    upsert::<LaterRecord, _>(insert).execute(connection)?;
     Ok(())
+}
+
+/// It is there already: written before an answer was lost. What it asks for stays.
+struct LaterRecord;
+
+impl Conflict for LaterRecord {
+    const KEY: &'static str = "id";
+    const COLUMNS: &'static [(&'static str, Becomes)] = &[
+        ("expires", Becomes::New),
+        ("lease_ms", Becomes::New),
+        ("ordered", Becomes::New),
+        ("hem_order", Becomes::New),
+        ("acted_at", Becomes::New),
+        ("state", Becomes::New),
+        ("history", Becomes::New),
+    ];
+}
+
+/// Of two orders of a HEM the higher one stands, whoever writes last.
+struct HigherOrder;
+
+impl Conflict for HigherOrder {
+    const KEY: &'static str = "hem_id";
+    const COLUMNS: &'static [(&'static str, Becomes)] = &[("highest", Becomes::Greater)];
 }
 
 fn update(
@@ -196,9 +217,9 @@ fn raise_order(
     let hem = hem.as_str();
     if (RaiseOrder { hem, order }).execute(connection)? == 0 {
         // It is not there, or as high.
-        diesel::insert_or_ignore_into(command_order::table)
-            .values((command_order::hem_id.eq(hem), command_order::highest.eq(order)))
-            .execute(connection)?;
+        let insert = diesel::insert_into(command_order::table)
+            .values((command_order::hem_id.eq(hem), command_order::highest.eq(order)));
+        upsert::<HigherOrder, _>(insert).execute(connection)?;
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use memcloud_domain::{CommandRecord, CommandState, Timestamp};
 
 use super::RegistryError;
 use super::command_updates::{LoseForce, MoveOpenCommand, TakeForce};
+use super::connection::WebConnection;
+use super::dialect::{Becomes, Conflict, for_update, upsert};
 use super::schema::{command_in_force, open_command};
-use super::sqlite_registry::WebConnection;
 
 /// An answer, or the sight of an effect, is waited for so long; and so long after its lease a command is
 /// still open, so that its end is seen.
@@ -82,17 +83,24 @@ pub(super) fn write(
     let is_known = record.history.len() > 1
         && MoveOpenCommand { microgrid, id, until, waits_until }.execute(connection)? > 0;
     if !is_known {
-        // Where it is there already it says the same.
-        diesel::insert_or_ignore_into(open_command::table)
-            .values((
-                open_command::microgrid_id.eq(microgrid),
-                open_command::id.eq(id),
-                open_command::until.eq(until),
-                open_command::waits_until.eq(waits_until),
-            ))
-            .execute(connection)?;
+        let insert = diesel::insert_into(open_command::table).values((
+            open_command::microgrid_id.eq(microgrid),
+            open_command::id.eq(id),
+            open_command::until.eq(until),
+            open_command::waits_until.eq(waits_until),
+        ));
+        upsert::<LaterOpenness, _>(insert).execute(connection)?;
     }
     Ok(())
+}
+
+/// It is there already: the record of a command that was written last says until when.
+struct LaterOpenness;
+
+impl Conflict for LaterOpenness {
+    const KEY: &'static str = "microgrid_id, id";
+    const COLUMNS: &'static [(&'static str, Becomes)] =
+        &[("until", Becomes::New), ("waits_until", Becomes::New)];
 }
 
 /// Whether a command that was carried out is the last of its kind at its node. The one before it holds
@@ -105,11 +113,10 @@ fn takes_force(
     let order = i64::try_from(order).unwrap_or(i64::MAX);
     let node = record.node.map_or(-1, |node| i32::from(node.0));
     let (hem, kind, command) = (record.hem.as_str(), record.as_sent().name(), record.id.as_str());
-    let before: Option<(String, i64)> = command_in_force::table
+    let in_force = command_in_force::table
         .find((hem, node, kind))
-        .select((command_in_force::command_id, command_in_force::hem_order))
-        .first(connection)
-        .optional()?;
+        .select((command_in_force::command_id, command_in_force::hem_order));
+    let before: Option<(String, i64)> = for_update(in_force).get_result(connection).optional()?;
     match before {
         None => {
             diesel::insert_into(command_in_force::table)

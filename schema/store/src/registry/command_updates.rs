@@ -6,9 +6,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, Nullable, Text};
 
-use super::sqlite_registry::WebConnection;
-
-type Backend = <WebConnection as Connection>::Backend;
+use super::connection::{Backend, WebConnection};
 
 /// How far a command is.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use diesel::prelude::*;
 use memcloud_domain::{MicrogridId, Timestamp};
 use uuid::Uuid;
 
+use super::connection::WebConnection;
+use super::dialect::for_update;
 use super::schema::enrolment_token;
-use super::sqlite_registry::WebConnection;
 use super::{Listing, PageRequest, RegistryError, SecretHash, microgrid};
 
 /// An enrolment token, as kept: without the secret.
@@ -80,6 +81,7 @@ pub(super) fn insert(
     connection: &mut WebConnection,
     new: &NewEnrolmentToken,
 ) -> Result<EnrolmentToken, RegistryError> {
+    microgrid::find_to_change(connection, &new.microgrid)?;
     let of_microgrid =
         enrolment_token::table.filter(enrolment_token::microgrid_id.eq(new.microgrid.as_str()));
     if count_of(connection, &new.microgrid)? >= MOST_PER_MICROGRID {
@@ -166,6 +168,18 @@ pub(super) fn find_by_hash(
         .select(Row::as_select())
         .first(connection)
         .optional()?;
+    row.filter(|row| hash.matches(&row.hash)).map(EnrolmentToken::try_from).transpose()
+}
+
+/// The same, when its uses are to be counted: nobody else does so until the transaction ends.
+pub(super) fn find_by_hash_to_change(
+    connection: &mut WebConnection,
+    hash: &SecretHash,
+) -> Result<Option<EnrolmentToken>, RegistryError> {
+    let by_hash = enrolment_token::table
+        .filter(enrolment_token::hash.eq(hash.as_bytes().as_slice()))
+        .select(Row::as_select());
+    let row: Option<Row> = for_update(by_hash).get_result(connection).optional()?;
     row.filter(|row| hash.matches(&row.hash)).map(EnrolmentToken::try_from).transpose()
 }
 

@@ -58,6 +58,13 @@ pub enum RegistryError {
         /// Why, as far as it is known.
         reason: String,
     },
+    /// Others change the same rows at this moment. The adapter undoes what it did and does it again, a
+    /// bounded number of times, and then says `Unavailable`: no caller sees this.
+    #[error("the web store is busy: {reason}")]
+    Contended {
+        /// What was in the way, as the engine says it.
+        reason: String,
+    },
     /// A row cannot be read: someone must look.
     #[error("the {what} \"{id}\" cannot be read from the web store: {reason}")]
     Corrupt {
@@ -74,6 +81,14 @@ impl RegistryError {
     /// There is no such thing.
     pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
         Self::NotFound { what, id: id.to_string() }
+    }
+
+    /// The error as callers know it: they do not hear who was in the way of whom.
+    pub(crate) fn said_to_callers(self) -> Self {
+        match self {
+            Self::Contended { reason } => Self::Unavailable { reason },
+            other => other,
+        }
     }
 
     /// A row, or a part of it, cannot be read.
@@ -106,8 +121,22 @@ impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged { what, reason } => Self::Corrupt { what: "row", id: what, reason },
+            StoreError::Away { reason, .. } => Self::Unavailable { reason },
             other => Self::Unavailable { reason: other.to_string() },
         }
+    }
+}
+
+/// Whether an error says that others were in the way. A key that was not there when it was looked for,
+/// or was, is that as well: who expects it handles it. The words are MySQL's for a deadlock and for a lock
+/// that was waited for too long, which Diesel does not tell from others everywhere.
+fn is_contention(error: &DieselError) -> bool {
+    let DieselError::DatabaseError(kind, information) = error else { return false };
+    match kind {
+        DatabaseErrorKind::SerializationFailure
+        | DatabaseErrorKind::UniqueViolation
+        | DatabaseErrorKind::ForeignKeyViolation => true,
+        _ => information.message().contains("try restarting transaction"),
     }
 }
 
@@ -115,6 +144,7 @@ impl From<StoreError> for RegistryError {
 impl From<DieselError> for RegistryError {
     fn from(error: DieselError) -> Self {
         match error {
+            error if is_contention(&error) => Self::Contended { reason: error.to_string() },
             DieselError::DeserializationError(cause) => {
                 Self::Corrupt { what: "row", id: "?".to_owned(), reason: cause.to_string() }
             }

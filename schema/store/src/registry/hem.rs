@@ -3,8 +3,9 @@
 use diesel::prelude::*;
 use memcloud_domain::{HemId, MicrogridId, NodeDeclaration, PowerLimits, Timestamp, Watts};
 
+use super::connection::WebConnection;
+use super::dialect::for_update;
 use super::schema::hem;
-use super::sqlite_registry::WebConnection;
 use super::{Listing, PageRequest, RegistryError, SecretHash, microgrid};
 
 /// How a HEM's device key stands.
@@ -167,7 +168,7 @@ pub(super) fn insert(connection: &mut WebConnection, kept: &KeptHem) -> Result<(
     Ok(())
 }
 
-/// Writes a HEM that was read in the same transaction.
+/// Writes a HEM that was read, to change it, in the same transaction.
 pub(super) fn save(connection: &mut WebConnection, kept: &KeptHem) -> Result<(), RegistryError> {
     let row = kept.to_row()?;
     diesel::update(hem::table.find(&row.id)).set(&row).execute(connection)?;
@@ -206,12 +207,27 @@ pub(super) fn find_kept(
         .transpose()
 }
 
-fn find_or_say(connection: &mut WebConnection, id: &HemId) -> Result<KeptHem, RegistryError> {
-    find_kept(connection, id)?.ok_or_else(|| RegistryError::not_found("hem", id))
+/// A HEM that nobody else changes until the transaction ends.
+pub(super) fn find_kept_to_change(
+    connection: &mut WebConnection,
+    id: &HemId,
+) -> Result<Option<KeptHem>, RegistryError> {
+    for_update(hem::table.find(id.as_str()).select(Row::as_select()))
+        .get_result(connection)
+        .optional()?
+        .map(KeptHem::try_from)
+        .transpose()
+}
+
+fn find_to_change(connection: &mut WebConnection, id: &HemId) -> Result<KeptHem, RegistryError> {
+    find_kept_to_change(connection, id)?.ok_or_else(|| RegistryError::not_found("hem", id))
 }
 
 pub(super) fn find(connection: &mut WebConnection, id: &HemId) -> Result<Hem, RegistryError> {
-    Ok(find_or_say(connection, id)?.hem)
+    match find_kept(connection, id)? {
+        Some(kept) => Ok(kept.hem),
+        None => Err(RegistryError::not_found("hem", id)),
+    }
 }
 
 pub(super) fn list(
@@ -254,7 +270,7 @@ pub(super) fn update(
     id: &HemId,
     change: &HemChange,
 ) -> Result<Hem, RegistryError> {
-    let mut kept = find_or_say(connection, id)?;
+    let mut kept = find_to_change(connection, id)?;
     if let Some(name) = &change.name {
         kept.hem.name.clone_from(name);
     }
@@ -271,7 +287,7 @@ pub(super) fn update(
 }
 
 pub(super) fn delete(connection: &mut WebConnection, id: &HemId) -> Result<Hem, RegistryError> {
-    let kept = find_or_say(connection, id)?;
+    let kept = find_to_change(connection, id)?;
     diesel::delete(hem::table.find(id.as_str())).execute(connection)?;
     Ok(kept.hem)
 }
@@ -281,7 +297,7 @@ pub(super) fn rotate_key(
     id: &HemId,
     key: &SecretHash,
 ) -> Result<Hem, RegistryError> {
-    let mut kept = find_or_say(connection, id)?;
+    let mut kept = find_to_change(connection, id)?;
     kept.key_hash = key.as_bytes().to_vec();
     kept.hem.key = match kept.hem.key {
         KeyState::Pending => KeyState::Pending,
@@ -293,7 +309,7 @@ pub(super) fn rotate_key(
 }
 
 pub(super) fn revoke_key(connection: &mut WebConnection, id: &HemId) -> Result<Hem, RegistryError> {
-    let mut kept = find_or_say(connection, id)?;
+    let mut kept = find_to_change(connection, id)?;
     kept.key_hash.clear();
     kept.hem.key = KeyState::Revoked;
     save(connection, &kept)?;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use memcloud_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::RegistryError;
+use super::connection::WebConnection;
+use super::dialect::for_update;
 use super::job::to_json;
 use super::schema::idempotency;
-use super::sqlite_registry::WebConnection;
 
 /// Whose key it is: keys of different callers never meet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -94,8 +96,8 @@ impl Default for IdempotencyLimits {
 const LONGEST_ANSWER: usize = 1 << 20;
 
 /// A row of `idempotency`.
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = idempotency)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = idempotency, treat_none_as_null = true)]
 struct Row {
     principal: String,
     idempotency_key: String,
@@ -112,23 +114,30 @@ pub(super) fn begin(
     limits: &IdempotencyLimits,
 ) -> Result<Beginning, RegistryError> {
     let scope = &request.scope;
-    let kept: Option<Row> = idempotency::table
-        .find((&scope.principal, &scope.key))
-        .select(Row::as_select())
-        .first(connection)
-        .optional()?;
-    let Some(kept) = kept.filter(|kept| now.as_millis() < kept.expires) else {
-        let row = Row {
-            principal: scope.principal.clone(),
-            idempotency_key: scope.key.clone(),
-            fingerprint: request.fingerprint.to_vec(),
-            begun: now.as_millis(),
-            expires: now.plus(limits.lease).as_millis(),
-            answer: None,
-        };
-        diesel::replace_into(idempotency::table).values(&row).execute(connection)?;
-        return Ok(Beginning::Fresh);
+    let row = Row {
+        principal: scope.principal.clone(),
+        idempotency_key: scope.key.clone(),
+        fingerprint: request.fingerprint.to_vec(),
+        begun: now.as_millis(),
+        expires: now.plus(limits.lease).as_millis(),
+        answer: None,
     };
+    // Of two processes that begin the same at once, the key lets one in: a look before would not.
+    match diesel::insert_into(idempotency::table).values(&row).execute(connection) {
+        Ok(_) => return Ok(Beginning::Fresh),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let its_place = idempotency::table.find((&scope.principal, &scope.key));
+    let kept: Option<Row> =
+        for_update(its_place.select(Row::as_select())).get_result(connection).optional()?;
+    let Some(kept) = kept else {
+        return Err(RegistryError::Contended { reason: "the key has just become free".to_owned() });
+    };
+    if kept.expires <= now.as_millis() {
+        diesel::update(its_place).set(&row).execute(connection)?;
+        return Ok(Beginning::Fresh);
+    }
     if kept.fingerprint != request.fingerprint {
         return Ok(Beginning::Conflict);
     }

@@ -5,8 +5,9 @@ use memcloud_domain::{
     JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult, JobState, MicrogridId, Timestamp,
 };
 
+use super::connection::WebConnection;
+use super::dialect::{Becomes, Conflict, for_update, upsert};
 use super::schema::{job, job_checkpoint, job_log, job_result};
-use super::sqlite_registry::WebConnection;
 use super::{Listing, PageRequest, RegistryError, microgrid};
 
 /// A job to be deployed; it starts as running.
@@ -99,6 +100,7 @@ pub(super) fn insert(
     connection: &mut WebConnection,
     new: &NewJob,
 ) -> Result<JobRecord, RegistryError> {
+    microgrid::find_to_change(connection, &new.microgrid)?;
     let count: i64 = job::table
         .filter(job::microgrid_id.eq(new.microgrid.as_str()))
         .count()
@@ -129,6 +131,19 @@ pub(super) fn find(connection: &mut WebConnection, id: &JobId) -> Result<JobReco
         .find(id.as_str())
         .select(Row::as_select())
         .first(connection)
+        .optional()?
+        .ok_or_else(|| RegistryError::not_found("job", id))?
+        .try_into()
+}
+
+/// A job of which nobody else changes anything, or what it has, until the transaction ends: its log can be
+/// numbered, and it is not deleted meanwhile.
+pub(super) fn find_to_change(
+    connection: &mut WebConnection,
+    id: &JobId,
+) -> Result<JobRecord, RegistryError> {
+    for_update(job::table.find(id.as_str()).select(Row::as_select()))
+        .get_result(connection)
         .optional()?
         .ok_or_else(|| RegistryError::not_found("job", id))?
         .try_into()
@@ -191,7 +206,7 @@ pub(super) fn update(
     id: &JobId,
     change: &JobChange,
 ) -> Result<JobRecord, RegistryError> {
-    let mut record = find(connection, id)?;
+    let mut record = find_to_change(connection, id)?;
     if let Some(configuration) = &change.configuration {
         record.configuration.clone_from(configuration);
     }
@@ -226,7 +241,7 @@ pub(super) fn delete(
     connection: &mut WebConnection,
     id: &JobId,
 ) -> Result<JobRecord, RegistryError> {
-    let record = find(connection, id)?;
+    let record = find_to_change(connection, id)?;
     diesel::delete(job_checkpoint::table.find(id.as_str())).execute(connection)?;
     diesel::delete(job_log::table.filter(job_log::job_id.eq(id.as_str()))).execute(connection)?;
     diesel::delete(job_result::table.filter(job_result::job_id.eq(id.as_str())))
@@ -254,21 +269,31 @@ pub(super) fn checkpoint(
     }))
 }
 
+/// A checkpoint takes the place of the one before.
+struct NextCheckpoint;
+
+impl Conflict for NextCheckpoint {
+    const KEY: &'static str = "job_id";
+    const COLUMNS: &'static [(&'static str, Becomes)] =
+        &[("cursors", Becomes::New), ("state", Becomes::New)];
+}
+
 /// Writes a checkpoint with its results and log lines; of a deleted job nothing.
 pub(super) fn save_checkpoint(
     connection: &mut WebConnection,
     to_save: &CheckpointToSave,
 ) -> Result<(), RegistryError> {
-    if !exists(connection, &to_save.job)? {
+    let its_id = job::table.find(to_save.job.as_str()).select(job::id);
+    let its_id: Option<String> = for_update(its_id).get_result(connection).optional()?;
+    if its_id.is_none() {
         return Ok(());
     }
-    diesel::replace_into(job_checkpoint::table)
-        .values((
-            job_checkpoint::job_id.eq(to_save.job.as_str()),
-            job_checkpoint::cursors.eq(to_json("cursors", &to_save.checkpoint.cursors)?),
-            job_checkpoint::state.eq(to_json("state", &to_save.checkpoint.state)?),
-        ))
-        .execute(connection)?;
-    super::job_result::upsert(connection, &to_save.job, &to_save.results)?;
+    let insert = diesel::insert_into(job_checkpoint::table).values((
+        job_checkpoint::job_id.eq(to_save.job.as_str()),
+        job_checkpoint::cursors.eq(to_json("cursors", &to_save.checkpoint.cursors)?),
+        job_checkpoint::state.eq(to_json("state", &to_save.checkpoint.state)?),
+    ));
+    upsert::<NextCheckpoint, _>(insert).execute(connection)?;
+    super::job_result::write(connection, &to_save.job, &to_save.results)?;
     super::job_log::append(connection, &to_save.job, &to_save.log)
 }

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use memcloud_domain::{JobId, JobLogLevel, JobLogLine, Timestamp};
 
+use super::connection::WebConnection;
 use super::schema::job_log;
-use super::sqlite_registry::WebConnection;
 use super::{PageRequest, RegistryError, job};
 
 /// How many lines of a job's log are kept.

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use diesel::prelude::*;
 use memcloud_domain::{JobId, JobResult, Timestamp};
 
+use super::connection::WebConnection;
+use super::dialect::{Becomes, Conflict, upsert};
 use super::schema::job_result;
-use super::sqlite_registry::WebConnection;
 use super::{PageRequest, RegistryError, job};
 
 /// The place of a result in its job's results: by start, then kind, then subject. As text it is
@@ -109,6 +110,9 @@ fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The longest kind and subject that are kept, in bytes: they are keys.
+const LONGEST_NAME: usize = 1_024;
+
 /// A row of `job_result`.
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = job_result)]
@@ -136,13 +140,27 @@ impl TryFrom<Row> for JobResult {
     }
 }
 
+/// A result takes the place of the one of the same kind, subject and start.
+struct NextResult;
+
+impl Conflict for NextResult {
+    const KEY: &'static str = "job_id, start_ms, kind, subject";
+    const COLUMNS: &'static [(&'static str, Becomes)] =
+        &[("end_ms", Becomes::New), ("body", Becomes::New)];
+}
+
 /// Writes results; each replaces the one of the same kind, subject and start.
-pub(super) fn upsert(
+pub(super) fn write(
     connection: &mut WebConnection,
     job: &JobId,
     results: &[JobResult],
 ) -> Result<(), RegistryError> {
     for result in results {
+        if result.kind.len() > LONGEST_NAME || result.subject.len() > LONGEST_NAME {
+            // It must not keep the checkpoints of others from being saved.
+            log::error!(job:% = job; "a result is not kept: its kind or subject is too long");
+            continue;
+        }
         let row = Row {
             job_id: job.to_string(),
             start_ms: result.from.as_millis(),
@@ -151,7 +169,8 @@ pub(super) fn upsert(
             end_ms: result.to.as_millis(),
             body: super::job::to_json("result", &result.body)?,
         };
-        diesel::replace_into(job_result::table).values(&row).execute(connection)?;
+        let insert = diesel::insert_into(job_result::table).values(&row);
+        upsert::<NextResult, _>(insert).execute(connection)?;
     }
     Ok(())
 }

@@ -3,8 +3,9 @@
 use diesel::prelude::*;
 use memcloud_domain::{MicrogridId, PowerLimits, Timestamp, Watts};
 
+use super::connection::WebConnection;
+use super::dialect::for_update;
 use super::schema::{api_token, enrolment_token, hem, job, microgrid};
-use super::sqlite_registry::WebConnection;
 use super::{Listing, PageRequest, RegistryError};
 
 /// A microgrid, as kept.
@@ -118,6 +119,19 @@ pub(super) fn find(
         .try_into()
 }
 
+/// A microgrid of which nobody else changes anything, or what it has, until the transaction ends: HEMs, jobs
+/// and tokens can be counted.
+pub(super) fn find_to_change(
+    connection: &mut WebConnection,
+    id: &MicrogridId,
+) -> Result<Microgrid, RegistryError> {
+    for_update(microgrid::table.find(id.as_str()).select(Row::as_select()))
+        .get_result(connection)
+        .optional()?
+        .ok_or_else(|| RegistryError::not_found("microgrid", id))?
+        .try_into()
+}
+
 pub(super) fn list(
     connection: &mut WebConnection,
     page: &PageRequest,
@@ -153,7 +167,7 @@ pub(super) fn delete(
     connection: &mut WebConnection,
     id: &MicrogridId,
 ) -> Result<(), RegistryError> {
-    find(connection, id)?;
+    find_to_change(connection, id)?;
     let hems: i64 =
         hem::table.filter(hem::microgrid_id.eq(id.as_str())).count().get_result(connection)?;
     let jobs: i64 =

@@ -1,6 +1,8 @@
 //! The web data: microgrids, HEMs and their keys, tokens, jobs with their results and logs, the
 //! answers kept for idempotency keys, and the command ledger. `Registry` is the port, `CommandStore`
-//! that of the ledger, `SqliteRegistry` the adapter of both on `web.db`. What is kept is one file per table; the rules of admission are pure, in `admission`.
+//! that of the ledger, `SqlRegistry` the adapter of both on a SQLite file (`web.db`) or, with the feature
+//! `mysql`, on a MySQL or MariaDB server. What is kept is one file per table, written once for both; the
+//! rules of admission are pure, in `admission`.
 //!
 //! Nothing in here makes a secret or reads a clock: hashes, ids and moments are given in.
 
@@ -10,6 +12,9 @@ mod command;
 mod command_openness;
 pub mod command_store;
 mod command_updates;
+mod connection;
+mod dialect;
+mod engine;
 pub mod enrolment_token;
 pub mod error;
 pub mod hem;
@@ -17,14 +22,21 @@ pub mod idempotency;
 pub mod job;
 pub mod job_log;
 pub mod job_result;
+mod log_carrier;
 pub mod microgrid;
+#[cfg(feature = "mysql")]
+mod mysql;
 pub mod paging;
+mod pool;
 pub mod port;
 mod schema;
 pub mod secret_hash;
-pub mod sqlite_registry;
+#[cfg(feature = "mysql")]
+mod silence_watch;
+pub mod sql_registry;
 #[cfg(test)]
 mod tests;
+pub mod web_store_address;
 
 pub use admission::{Arrival, ArrivalAnswer, Proof};
 pub use api_token::{ApiToken, NewApiToken};
@@ -42,4 +54,5 @@ pub use microgrid::{Microgrid, MicrogridChange, NewMicrogrid};
 pub use paging::{Listing, PageRequest};
 pub use port::Registry;
 pub use secret_hash::SecretHash;
-pub use sqlite_registry::SqliteRegistry;
+pub use sql_registry::SqlRegistry;
+pub use web_store_address::{InvalidAddress, WebStoreAddress, without_password};

@@ -6,6 +6,19 @@ use proptest::prelude::*;
 
 use super::*;
 
+on_every_engine! {
+    a_hem_enrols_and_comes_back_with_its_key,
+    a_hem_that_lost_its_welcome_enrols_again_at_no_further_use,
+    a_token_lets_in_no_more_than_its_uses_and_nobody_when_it_expired,
+    an_id_of_another_microgrid_does_not_enrol,
+    a_certificate_establishes_an_id_against_enrolment,
+    a_revoked_id_is_let_in_by_nothing_until_it_has_another_key,
+    a_known_hem_that_says_nothing_new_writes_nothing,
+    of_two_in_one_group_the_second_sees_what_the_first_did,
+    a_token_of_one_use_enrols_one_hem_however_many_processes_try,
+    whatever_happens_only_those_come_in_whom_the_protocol_lets,
+}
+
 fn by_key(id: &str, key: &str) -> Arrival {
     Arrival { hem: hem(id), proof: Proof::Key(hash(key)), nodes: None, firmware: None }
 }
@@ -59,9 +72,8 @@ impl Fixture {
     }
 }
 
-#[test]
-fn a_hem_enrols_and_comes_back_with_its_key() {
-    let registry = registry().with_microgrid("fontana");
+fn a_hem_enrols_and_comes_back_with_its_key(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let token = registry.make_token(1, "fontana", 1, 100);
     let ArrivalAnswer::Recorded(enrolled) = registry.arrive(by_token("one", &token, "key"), 0)
     else {
@@ -75,9 +87,8 @@ fn a_hem_enrols_and_comes_back_with_its_key() {
     assert!(!registry.is_let_in(by_key("two", "key"), 0));
 }
 
-#[test]
-fn a_hem_that_lost_its_welcome_enrols_again_at_no_further_use() {
-    let registry = registry().with_microgrid("fontana");
+fn a_hem_that_lost_its_welcome_enrols_again_at_no_further_use(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let token = registry.make_token(1, "fontana", 1, 100);
     assert!(registry.is_let_in(by_token("one", &token, "lost"), 0));
     assert!(registry.is_let_in(by_token("one", &token, "key"), 1));
@@ -88,9 +99,8 @@ fn a_hem_that_lost_its_welcome_enrols_again_at_no_further_use() {
     assert!(registry.is_let_in(by_key("one", "key"), 4));
 }
 
-#[test]
-fn a_token_lets_in_no_more_than_its_uses_and_nobody_when_it_expired() {
-    let registry = registry().with_microgrid("fontana");
+fn a_token_lets_in_no_more_than_its_uses_and_nobody_when_it_expired(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let token = registry.make_token(1, "fontana", 2, 100);
     assert!(registry.is_let_in(by_token("one", &token, "1"), 0));
     assert!(registry.is_let_in(by_token("two", &token, "2"), 0));
@@ -101,9 +111,8 @@ fn a_token_lets_in_no_more_than_its_uses_and_nobody_when_it_expired() {
     assert!(!registry.is_let_in(by_token("five", "no such token", "5"), 0));
 }
 
-#[test]
-fn an_id_of_another_microgrid_does_not_enrol() {
-    let registry = registry().with_microgrid("fontana").with_microgrid("other");
+fn an_id_of_another_microgrid_does_not_enrol(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana").with_microgrid("other");
     registry.register("one", "other", "key");
     let token = registry.make_token(1, "fontana", 5, 100);
     assert!(!registry.is_let_in(by_token("one", &token, "thief"), 0));
@@ -111,9 +120,8 @@ fn an_id_of_another_microgrid_does_not_enrol() {
     assert!(registry.is_let_in(by_key("one", "key"), 0));
 }
 
-#[test]
-fn a_certificate_establishes_an_id_against_enrolment() {
-    let registry = registry().with_microgrid("fontana");
+fn a_certificate_establishes_an_id_against_enrolment(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     assert!(!registry.is_let_in(by_certificate("one"), 0), "the id is not registered");
     registry.register("one", "fontana", "key");
     assert!(registry.is_let_in(by_certificate("one"), 0));
@@ -121,9 +129,8 @@ fn a_certificate_establishes_an_id_against_enrolment() {
     assert!(!registry.is_let_in(by_token("one", &token, "thief"), 0));
 }
 
-#[test]
-fn a_revoked_id_is_let_in_by_nothing_until_it_has_another_key() {
-    let registry = registry().with_microgrid("fontana");
+fn a_revoked_id_is_let_in_by_nothing_until_it_has_another_key(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     registry.register("one", "fontana", "key");
     let token = registry.make_token(1, "fontana", 5, 100);
     registry.revoke_key(&hem("one")).unwrap();
@@ -136,9 +143,8 @@ fn a_revoked_id_is_let_in_by_nothing_until_it_has_another_key() {
     assert!(registry.is_let_in(by_key("one", "new"), 0));
 }
 
-#[test]
-fn a_known_hem_that_says_nothing_new_writes_nothing() {
-    let registry = registry().with_microgrid("fontana");
+fn a_known_hem_that_says_nothing_new_writes_nothing(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     registry.register("one", "fontana", "key");
     let hello = Arrival { firmware: Some("1.0".to_owned()), ..by_key("one", "key") };
     let look = |arrival: &Arrival| registry.look_up_arrival(arrival, Timestamp(0)).unwrap();
@@ -150,9 +156,8 @@ fn a_known_hem_that_says_nothing_new_writes_nothing() {
     assert_eq!(look(&updated), ArrivalAnswer::ToRecord);
 }
 
-#[test]
-fn of_two_in_one_group_the_second_sees_what_the_first_did() {
-    let registry = registry().with_microgrid("fontana");
+fn of_two_in_one_group_the_second_sees_what_the_first_did(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let token = registry.make_token(1, "fontana", 1, 100);
     let answers = registry
         .record_arrivals(
@@ -165,9 +170,8 @@ fn of_two_in_one_group_the_second_sees_what_the_first_did() {
     assert!(matches!(answers[2], ArrivalAnswer::Recorded(_)));
 }
 
-#[test]
-fn a_token_of_one_use_enrols_one_hem_however_many_processes_try() {
-    let registry = registry().with_microgrid("fontana");
+fn a_token_of_one_use_enrols_one_hem_however_many_processes_try(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let token = registry.make_token(1, "fontana", 1, 100);
     let enrolled: usize = std::thread::scope(|scope| {
         let tries: Vec<_> = (0..4)
@@ -300,8 +304,7 @@ fn grid_name(grid: u8) -> String {
     format!("grid-{grid}")
 }
 
-fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let registry = registry().with_microgrid("grid-0").with_microgrid("grid-1");
+fn check(registry: &Fixture, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut model = Model::default();
     for step in steps {
         match step {
@@ -397,13 +400,13 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_only_those_come_in_whom_the_protocol_lets(
-        steps in proptest::collection::vec(step(), 1..40),
-    ) {
-        check(steps)?;
-    }
+fn whatever_happens_only_those_come_in_whom_the_protocol_lets(registry: Fixture) {
+    let config = ProptestConfig { cases: 64, ..ProptestConfig::default() };
+    proptest!(config, |(steps in proptest::collection::vec(step(), 1..40))| {
+        registry.empty();
+        for grid in ["grid-0", "grid-1"] {
+            registry.create_microgrid(&a_microgrid(grid)).unwrap();
+        }
+        check(&registry, steps)?;
+    });
 }

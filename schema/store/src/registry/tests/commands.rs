@@ -9,6 +9,25 @@ use proptest::prelude::*;
 
 use super::*;
 
+on_every_engine! {
+    a_command_is_read_back_as_it_was_written,
+    a_batch_is_written_whole_or_not_at_all,
+    a_batch_that_is_written_again_does_no_harm,
+    of_two_records_of_one_command_in_a_batch_the_later_one_stands,
+    commands_are_listed_newest_first_page_by_page_and_by_what_is_asked,
+    what_is_under_way_is_open_until_it_is_over,
+    what_holds_at_a_node_is_open_until_its_lease_is_over_and_its_end_is_seen,
+    an_order_that_was_followed_by_another_still_waits_for_the_sight_of_its_effect,
+    what_is_acknowledged_and_has_no_effect_to_see_is_not_open,
+    a_supervisor_hears_of_its_own_microgrid_alone,
+    a_row_that_cannot_be_read_stops_nobody_who_starts,
+    the_highest_order_never_goes_back,
+    old_commands_are_deleted_oldest_first_but_what_is_open_stays,
+    a_home_and_its_microgrid_can_be_deleted_and_their_commands_stay,
+    whoever_reads_does_not_wait_for_whoever_writes,
+    what_is_open_is_what_a_look_at_the_whole_ledger_says,
+}
+
 const SECOND: i64 = 1_000;
 const DAY: i64 = 24 * 60 * 60 * SECOND;
 
@@ -42,19 +61,24 @@ fn a_command(number: u64, issued: i64) -> CommandRecord {
 }
 
 /// The same, further on.
-fn then(record: &CommandRecord, state: CommandState, at: i64) -> CommandRecord {
+pub(super) fn then(record: &CommandRecord, state: CommandState, at: i64) -> CommandRecord {
     let mut next = record.clone();
     next.state = state;
     next.history.push(step(state, at));
     next
 }
 
-fn sent(number: u64, issued: i64, order: u64) -> CommandRecord {
+pub(super) fn sent(number: u64, issued: i64, order: u64) -> CommandRecord {
     let accepted = a_command(number, issued);
     CommandRecord { order: Some(order), ..then(&accepted, CommandState::Sent, issued + SECOND) }
 }
 
-fn carried_out(number: u64, issued: i64, order: u64, lease_ms: Option<u64>) -> CommandRecord {
+pub(super) fn carried_out(
+    number: u64,
+    issued: i64,
+    order: u64,
+    lease_ms: Option<u64>,
+) -> CommandRecord {
     let sent = CommandRecord { lease_ms, ..sent(number, issued, order) };
     then(&sent, CommandState::Acknowledged, issued + 2 * SECOND)
 }
@@ -71,9 +95,7 @@ impl Fixture {
     }
 }
 
-#[test]
-fn a_command_is_read_back_as_it_was_written() {
-    let registry = registry();
+fn a_command_is_read_back_as_it_was_written(registry: Fixture) {
     let mut record = a_command(1, 100);
     registry.keep([record.clone()]);
     assert_eq!(registry.command(&record.id).unwrap(), Some(record.clone()));
@@ -119,9 +141,7 @@ fn a_command_is_read_back_as_it_was_written() {
     assert_eq!(registry.command(&command_id(3)).unwrap(), None);
 }
 
-#[test]
-fn a_batch_is_written_whole_or_not_at_all() {
-    let registry = registry();
+fn a_batch_is_written_whole_or_not_at_all(registry: Fixture) {
     let impossible = CommandRecord { lease_ms: Some(u64::MAX), ..a_command(2, 0) };
     let batch = [a_command(1, 0), impossible, a_command(3, 0)].map(Arc::new);
     let refused = registry.write_commands(&batch);
@@ -130,9 +150,7 @@ fn a_batch_is_written_whole_or_not_at_all() {
     assert!(registry.open_at(0).is_empty());
 }
 
-#[test]
-fn a_batch_that_is_written_again_does_no_harm() {
-    let registry = registry();
+fn a_batch_that_is_written_again_does_no_harm(registry: Fixture) {
     let batch = [a_command(1, 0), sent(2, 0, 7), carried_out(3, 0, 8, Some(5_000))];
     registry.keep(batch.clone());
     let open = registry.open_at(0);
@@ -144,18 +162,14 @@ fn a_batch_that_is_written_again_does_no_harm() {
     assert_eq!(registry.highest_orders().unwrap(), [(hem("one"), 8)]);
 }
 
-#[test]
-fn of_two_records_of_one_command_in_a_batch_the_later_one_stands() {
-    let registry = registry();
+fn of_two_records_of_one_command_in_a_batch_the_later_one_stands(registry: Fixture) {
     let last = then(&sent(1, 0, 1), CommandState::Failed, 3);
     registry.keep([a_command(1, 0), sent(1, 0, 1), last.clone()]);
     assert_eq!(registry.command(&last.id).unwrap(), Some(last));
     assert!(registry.open_at(0).is_empty());
 }
 
-#[test]
-fn commands_are_listed_newest_first_page_by_page_and_by_what_is_asked() {
-    let registry = registry();
+fn commands_are_listed_newest_first_page_by_page_and_by_what_is_asked(registry: Fixture) {
     let at_two = |number| CommandRecord { hem: hem("two"), ..sent(number, 0, number) };
     let elsewhere = CommandRecord { microgrid: microgrid_id("soledad"), ..at_two(5) };
     registry.keep([a_command(1, 0), sent(2, 0, 1), a_command(3, 0), at_two(4), elsewhere]);
@@ -177,9 +191,7 @@ fn commands_are_listed_newest_first_page_by_page_and_by_what_is_asked() {
     assert_eq!(list(&there, None, 10), ids(&[5]));
 }
 
-#[test]
-fn what_is_under_way_is_open_until_it_is_over() {
-    let registry = registry();
+fn what_is_under_way_is_open_until_it_is_over(registry: Fixture) {
     let unconfirmed = then(&sent(3, 0, 2), CommandState::Unconfirmed, 20 * SECOND);
     registry.keep([a_command(1, 0), sent(2, 0, 1), unconfirmed.clone()]);
     assert_eq!(registry.open_at(DAY - 1), [1, 2, 3].map(command_id));
@@ -193,9 +205,7 @@ fn what_is_under_way_is_open_until_it_is_over() {
     assert!(registry.open_at(0).is_empty());
 }
 
-#[test]
-fn what_holds_at_a_node_is_open_until_its_lease_is_over_and_its_end_is_seen() {
-    let registry = registry();
+fn what_holds_at_a_node_is_open_until_its_lease_is_over_and_its_end_is_seen(registry: Fixture) {
     let leased = carried_out(1, 0, 1, Some(900_000));
     let effective = then(&leased, CommandState::Effective, 5 * SECOND);
     registry.keep([effective.clone()]);
@@ -219,9 +229,9 @@ fn what_holds_at_a_node_is_open_until_its_lease_is_over_and_its_end_is_seen() {
     assert_eq!(registry.open_at(400 * DAY), [3, 4].map(command_id));
 }
 
-#[test]
-fn an_order_that_was_followed_by_another_still_waits_for_the_sight_of_its_effect() {
-    let registry = registry();
+fn an_order_that_was_followed_by_another_still_waits_for_the_sight_of_its_effect(
+    registry: Fixture,
+) {
     registry.keep([carried_out(1, 0, 1, None), carried_out(2, SECOND, 2, None)]);
     assert_eq!(registry.open_at(SECOND), [1, 2].map(command_id));
     assert_eq!(registry.open_at(2 * DAY), [command_id(2)]);
@@ -229,17 +239,13 @@ fn an_order_that_was_followed_by_another_still_waits_for_the_sight_of_its_effect
     assert_eq!(registry.open_at(SECOND), [command_id(2)]);
 }
 
-#[test]
-fn what_is_acknowledged_and_has_no_effect_to_see_is_not_open() {
-    let registry = registry();
+fn what_is_acknowledged_and_has_no_effect_to_see_is_not_open(registry: Fixture) {
     let action = CommandAction::ReportEvery { seconds: 10 };
     registry.keep([CommandRecord { action, node: None, ..carried_out(1, 0, 1, None) }]);
     assert!(registry.open_at(0).is_empty());
 }
 
-#[test]
-fn a_supervisor_hears_of_its_own_microgrid_alone() {
-    let registry = registry();
+fn a_supervisor_hears_of_its_own_microgrid_alone(registry: Fixture) {
     let microgrid = microgrid_id("soledad");
     registry.keep([a_command(1, 0), CommandRecord { microgrid, ..a_command(2, 0) }]);
     let open = registry.open_commands(Some(&microgrid_id("soledad")), Timestamp(0)).unwrap();
@@ -247,22 +253,16 @@ fn a_supervisor_hears_of_its_own_microgrid_alone() {
     assert_eq!(open[0].id, command_id(2));
 }
 
-#[test]
-fn a_row_that_cannot_be_read_stops_nobody_who_starts() {
-    use diesel::connection::SimpleConnection;
-
-    let registry = registry();
+fn a_row_that_cannot_be_read_stops_nobody_who_starts(registry: Fixture) {
     registry.keep([a_command(1, 0), a_command(2, 0)]);
     let spoil = "UPDATE command SET history = '[{' WHERE id = 'c-000001'";
-    registry.write(|connection| Ok(connection.batch_execute(spoil)?)).unwrap();
+    registry.say(spoil);
     assert_eq!(registry.open_at(0), [command_id(2)]);
     let error = registry.command(&command_id(1)).unwrap_err();
     assert!(error.to_string().contains("c-000001"), "{error}");
 }
 
-#[test]
-fn the_highest_order_never_goes_back() {
-    let registry = registry();
+fn the_highest_order_never_goes_back(registry: Fixture) {
     registry.keep([sent(1, 0, 5), sent(2, 0, 6)]);
     registry.keep([then(&sent(1, 0, 5), CommandState::Failed, 9)]);
     let at_two = CommandRecord { hem: hem("two"), ..sent(3, 0, 1) };
@@ -271,9 +271,7 @@ fn the_highest_order_never_goes_back() {
     assert_eq!(registry.highest_orders().unwrap(), [(hem("one"), 6), (hem("two"), 1)]);
 }
 
-#[test]
-fn old_commands_are_deleted_oldest_first_but_what_is_open_stays() {
-    let registry = registry();
+fn old_commands_are_deleted_oldest_first_but_what_is_open_stays(registry: Fixture) {
     let over = |number, issued| then(&a_command(number, issued), CommandState::Expired, issued + 1);
     let holds = then(&carried_out(2, 2, 9, None), CommandState::Effective, 5);
     registry.keep([over(1, 1), holds, over(3, 3), over(4, 4), over(5, DAY)]);
@@ -288,9 +286,8 @@ fn old_commands_are_deleted_oldest_first_but_what_is_open_stays() {
     assert_eq!(left(), [5, 2].map(command_id));
 }
 
-#[test]
-fn a_home_and_its_microgrid_can_be_deleted_and_their_commands_stay() {
-    let registry = registry().with_microgrid("fontana");
+fn a_home_and_its_microgrid_can_be_deleted_and_their_commands_stay(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     registry.register("one", "fontana", "key");
     registry.keep([a_command(1, 0)]);
     registry.delete_hem(&hem("one")).unwrap();
@@ -299,9 +296,7 @@ fn a_home_and_its_microgrid_can_be_deleted_and_their_commands_stay() {
     assert_eq!(registry.open_at(0), [command_id(1)]);
 }
 
-#[test]
-fn whoever_reads_does_not_wait_for_whoever_writes() {
-    let registry = registry();
+fn whoever_reads_does_not_wait_for_whoever_writes(registry: Fixture) {
     registry.keep([a_command(1, 0)]);
     registry
         .write(|connection| {
@@ -343,18 +338,15 @@ fn open_by_scan(
     last.values().filter(|record| is_open(record)).map(|record| record.id.clone()).collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_is_open_is_what_a_look_at_the_whole_ledger_says(
-        moves in prop::collection::vec(
-            (0_u64..12, 0_usize..5, prop::option::of(1_u64..200_000_000)), 1..60,
-        ),
+fn what_is_open_is_what_a_look_at_the_whole_ledger_says(registry: Fixture) {
+    let config = ProptestConfig { cases: 48, ..ProptestConfig::default() };
+    let one_move = (0_u64..12, 0_usize..5, prop::option::of(1_u64..200_000_000));
+    proptest!(config, |(
+        moves in prop::collection::vec(one_move, 1..60),
         batch in 1_usize..7,
         now in 0_i64..3 * DAY,
-    ) {
-        let registry = registry();
+    )| {
+        registry.empty();
         let mut last: BTreeMap<u64, CommandRecord> = BTreeMap::new();
         let mut places: BTreeMap<(i64, &'static str), u64> = BTreeMap::new();
         let mut written = Vec::new();
@@ -407,5 +399,5 @@ proptest! {
             let kept = registry.command(&record.id).unwrap();
             prop_assert_eq!(kept.as_ref(), Some(record));
         }
-    }
+    });
 }

@@ -1,37 +1,16 @@
-//! What the file does: two processes, locks, panics, a folder that goes away.
+//! What only a SQLite file does: locks, a full disk, a log beside it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::*;
 use crate::sqlite::Location;
 
 #[test]
-fn a_panic_in_a_transaction_leaves_nothing_and_stops_nobody() {
-    let registry = registry().with_microgrid("fontana");
-    let panicked = catch_unwind(AssertUnwindSafe(|| {
-        registry.write::<()>(|connection| {
-            super::super::microgrid::insert(connection, &a_microgrid("half")).unwrap();
-            panic!("in the middle");
-        })
-    }));
-    assert!(panicked.is_err());
-    assert!(registry.microgrid(&microgrid_id("half")).is_err());
-    registry.create_microgrid(&a_microgrid("after")).unwrap();
-    for _ in 0..10 {
-        let panicked =
-            catch_unwind(AssertUnwindSafe(|| registry.read::<()>(|_| panic!("while reading"))));
-        assert!(panicked.is_err());
-    }
-    assert_eq!(registry.microgrids(&PageRequest::first(10)).unwrap().items.len(), 2);
-}
-
-#[test]
 fn a_file_that_is_not_a_database_is_an_error_and_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web.db");
     std::fs::write(&path, "this is a letter to a friend, and no database at all").unwrap();
-    assert!(SqliteRegistry::open(&path).is_err());
+    assert!(SqlRegistry::open(&path).is_err());
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("this is a letter"));
 }
 
@@ -39,7 +18,7 @@ fn a_file_that_is_not_a_database_is_an_error_and_not_overwritten() {
 fn a_full_disk_is_said_and_recovered_from() {
     use diesel::connection::SimpleConnection;
 
-    let registry = registry().with_microgrid("fontana");
+    let registry = sqlite().with_microgrid("fontana");
     registry
         .write(|connection| {
             // As small as the file is now: the engine then says what it says of a full disk.
@@ -59,9 +38,9 @@ fn a_full_disk_is_said_and_recovered_from() {
 
 #[test]
 fn a_database_that_another_holds_locked_is_said_and_works_again_afterwards() {
-    let holder = registry().with_microgrid("fontana");
-    let location = Location::new(holder.folder.path().join("web.db"));
-    let registry = SqliteRegistry::open_with(&location, Duration::from_millis(20)).unwrap();
+    let holder = sqlite().with_microgrid("fontana");
+    let location = Location::new(holder.file());
+    let registry = SqlRegistry::open_with(&location.into(), Duration::from_millis(20)).unwrap();
     holder
         .write(|_| {
             let error = registry.check().unwrap_err();
@@ -75,7 +54,7 @@ fn a_database_that_another_holds_locked_is_said_and_works_again_afterwards() {
 
 #[test]
 fn a_short_lock_of_another_is_waited_for() {
-    let holder = registry().with_microgrid("fontana");
+    let holder = sqlite().with_microgrid("fontana");
     let registry = holder.opened_again();
     std::thread::scope(|scope| {
         let (locked, is_locked) = std::sync::mpsc::channel();
@@ -96,37 +75,9 @@ fn a_short_lock_of_another_is_waited_for() {
 }
 
 #[test]
-fn readers_are_served_while_another_process_writes() {
-    let registry = registry().with_microgrid("fontana");
-    let other = registry.opened_again();
-    other
-        .write(|connection| {
-            super::super::microgrid::insert(connection, &a_microgrid("new"))?;
-            assert_eq!(registry.microgrids(&PageRequest::first(10))?.items.len(), 1);
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(registry.microgrids(&PageRequest::first(10)).unwrap().items.len(), 2);
-}
-
-#[test]
-fn many_threads_share_the_readers() {
-    let registry = registry().with_microgrid("fontana");
-    std::thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                for _ in 0..50 {
-                    registry.microgrid(&microgrid_id("fontana")).unwrap();
-                }
-            });
-        }
-    });
-}
-
-#[test]
 fn a_healthy_registry_says_so_and_one_in_memory_works() {
-    registry().check().unwrap();
-    let in_memory = SqliteRegistry::open(":memory:").unwrap();
+    sqlite().check().unwrap();
+    let in_memory = SqlRegistry::open(":memory:").unwrap();
     in_memory.create_microgrid(&a_microgrid("fontana")).unwrap();
     in_memory.microgrid(&microgrid_id("fontana")).unwrap();
     in_memory.check().unwrap();
@@ -134,8 +85,8 @@ fn a_healthy_registry_says_so_and_one_in_memory_works() {
 
 #[test]
 fn the_log_is_carried_over_beside_whoever_writes() {
-    let registry = registry().with_microgrid("fontana");
-    let file = registry.folder.path().join("web.db");
+    let registry = sqlite().with_microgrid("fontana");
+    let file = registry.file();
     let size = || std::fs::metadata(&file).unwrap().len();
     assert!(registry.carry_log_over().unwrap());
     let before = size();

@@ -2,6 +2,16 @@ use std::time::Duration;
 
 use super::*;
 
+on_every_engine! {
+    the_same_post_again_gets_the_same_answer_for_as_long_as_it_is_kept,
+    a_key_for_another_body_is_a_conflict_and_another_callers_key_is_another_key,
+    an_answer_with_a_secret_is_not_kept_but_its_id_is,
+    a_post_that_is_being_done_is_not_done_twice_unless_it_was_forgotten,
+    a_post_that_failed_may_be_tried_again_at_once,
+    keys_differ_by_case_and_by_spaces_at_their_end,
+    what_is_over_and_the_oldest_beyond_the_bound_are_swept_out,
+}
+
 const LIMITS: IdempotencyLimits =
     IdempotencyLimits { keep: Duration::from_secs(100), lease: Duration::from_secs(10), most: 5 };
 
@@ -31,9 +41,7 @@ impl Fixture {
     }
 }
 
-#[test]
-fn the_same_post_again_gets_the_same_answer_for_as_long_as_it_is_kept() {
-    let registry = registry();
+fn the_same_post_again_gets_the_same_answer_for_as_long_as_it_is_kept(registry: Fixture) {
     let request = request("token", "key", 1);
     assert_eq!(registry.begin(&request, 0), Beginning::Fresh);
     registry.finish(&request, Some(&answer("made")), 1);
@@ -41,44 +49,40 @@ fn the_same_post_again_gets_the_same_answer_for_as_long_as_it_is_kept() {
     assert_eq!(registry.begin(&request, 101), Beginning::Fresh, "it is over");
 }
 
-#[test]
-fn a_key_for_another_body_is_a_conflict_and_another_callers_key_is_another_key() {
-    let registry = registry();
+fn a_key_for_another_body_is_a_conflict_and_another_callers_key_is_another_key(registry: Fixture) {
     registry.begin(&request("token", "key", 1), 0);
     assert_eq!(registry.begin(&request("token", "key", 2), 0), Beginning::Conflict);
     assert_eq!(registry.begin(&request("other", "key", 2), 0), Beginning::Fresh);
 }
 
-#[test]
-fn an_answer_with_a_secret_is_not_kept_but_its_id_is() {
-    let registry = registry();
+fn keys_differ_by_case_and_by_spaces_at_their_end(registry: Fixture) {
+    for key in ["key", "Key", "key ", "kéy"] {
+        assert_eq!(registry.begin(&request("token", key, 1), 0), Beginning::Fresh, "{key:?}");
+    }
+}
+
+fn an_answer_with_a_secret_is_not_kept_but_its_id_is(registry: Fixture) {
     let request = request("token", "key", 1);
     registry.begin(&request, 0);
     registry.finish(&request, Some(&IdempotentAnswer::Secret { id: "hem-1".to_owned() }), 0);
     assert_eq!(registry.begin(&request, 1), Beginning::SecretShown { id: "hem-1".to_owned() });
 }
 
-#[test]
-fn a_post_that_is_being_done_is_not_done_twice_unless_it_was_forgotten() {
-    let registry = registry();
+fn a_post_that_is_being_done_is_not_done_twice_unless_it_was_forgotten(registry: Fixture) {
     let request = request("token", "key", 1);
     registry.begin(&request, 0);
     assert_eq!(registry.begin(&request, 9), Beginning::InProgress);
     assert_eq!(registry.begin(&request, 10), Beginning::Fresh, "who began it is gone");
 }
 
-#[test]
-fn a_post_that_failed_may_be_tried_again_at_once() {
-    let registry = registry();
+fn a_post_that_failed_may_be_tried_again_at_once(registry: Fixture) {
     let request = request("token", "key", 1);
     registry.begin(&request, 0);
     registry.finish(&request, None, 0);
     assert_eq!(registry.begin(&request, 0), Beginning::Fresh);
 }
 
-#[test]
-fn what_is_over_and_the_oldest_beyond_the_bound_are_swept_out() {
-    let registry = registry();
+fn what_is_over_and_the_oldest_beyond_the_bound_are_swept_out(registry: Fixture) {
     for number in 0..20 {
         let request = request("token", &format!("key {number}"), 1);
         registry.begin(&request, number);

@@ -3,9 +3,19 @@ use proptest::prelude::*;
 
 use super::*;
 
-#[test]
-fn a_microgrid_is_kept_as_it_was_made() {
-    let registry = registry();
+on_every_engine! {
+    a_microgrid_is_kept_as_it_was_made,
+    a_microgrid_cannot_be_made_twice,
+    a_change_of_a_microgrid_touches_only_what_it_names,
+    a_microgrid_with_hems_or_jobs_is_not_deleted,
+    a_hem_is_registered_once_and_in_a_microgrid_that_there_is,
+    the_roster_has_the_hems_of_one_microgrid_with_their_nodes,
+    a_page_is_of_one_microgrid_when_one_is_named,
+    a_homes_limits_are_set_one_by_one_and_lifted,
+    paging_shows_once_what_was_there_all_along,
+}
+
+fn a_microgrid_is_kept_as_it_was_made(registry: Fixture) {
     let mut microgrid = a_microgrid("fontana");
     microgrid.limits.import_watts = Some(Watts(50_000.0));
     registry.create_microgrid(&microgrid).unwrap();
@@ -13,18 +23,15 @@ fn a_microgrid_is_kept_as_it_was_made() {
     assert_eq!(registry.opened_again().microgrid(&microgrid.id).unwrap(), microgrid);
 }
 
-#[test]
-fn a_microgrid_cannot_be_made_twice() {
-    let registry = registry().with_microgrid("fontana");
+fn a_microgrid_cannot_be_made_twice(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let error = registry.create_microgrid(&a_microgrid("fontana")).unwrap_err();
     assert!(
         matches!(error, RegistryError::AlreadyExists { what: "microgrid", ref id } if id == "fontana")
     );
 }
 
-#[test]
-fn a_change_of_a_microgrid_touches_only_what_it_names() {
-    let registry = registry();
+fn a_change_of_a_microgrid_touches_only_what_it_names(registry: Fixture) {
     let mut microgrid = a_microgrid("fontana");
     microgrid.limits.import_watts = Some(Watts(50_000.0));
     registry.create_microgrid(&microgrid).unwrap();
@@ -44,9 +51,8 @@ fn a_change_of_a_microgrid_touches_only_what_it_names() {
     assert!(matches!(error, RegistryError::NotFound { what: "microgrid", .. }));
 }
 
-#[test]
-fn a_microgrid_with_hems_or_jobs_is_not_deleted() {
-    let registry = registry().with_microgrid("fontana");
+fn a_microgrid_with_hems_or_jobs_is_not_deleted(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     registry.register("one", "fontana", "key");
     registry.register("two", "fontana", "other");
     let error = registry.delete_microgrid(&microgrid_id("fontana")).unwrap_err();
@@ -58,9 +64,8 @@ fn a_microgrid_with_hems_or_jobs_is_not_deleted() {
     assert!(matches!(error, RegistryError::NotFound { .. }));
 }
 
-#[test]
-fn a_hem_is_registered_once_and_in_a_microgrid_that_there_is() {
-    let registry = registry().with_microgrid("fontana");
+fn a_hem_is_registered_once_and_in_a_microgrid_that_there_is(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let registered = registry.register("one", "fontana", "key");
     assert_eq!(registered.name, "one");
     assert_eq!(registered.key, KeyState::Pending);
@@ -81,9 +86,8 @@ fn a_hem_is_registered_once_and_in_a_microgrid_that_there_is() {
     );
 }
 
-#[test]
-fn the_roster_has_the_hems_of_one_microgrid_with_their_nodes() {
-    let registry = registry().with_microgrid("fontana").with_microgrid("other");
+fn the_roster_has_the_hems_of_one_microgrid_with_their_nodes(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana").with_microgrid("other");
     registry.register("one", "fontana", "key 1");
     registry.register("two", "fontana", "key 2");
     registry.register("three", "other", "key 3");
@@ -115,11 +119,7 @@ fn the_roster_has_the_hems_of_one_microgrid_with_their_nodes() {
     assert_eq!(hems[1].firmware.as_deref(), Some("1.2"));
 }
 
-fn all_pages(
-    registry: &SqliteRegistry,
-    limit: usize,
-    mut between: impl FnMut(usize),
-) -> Vec<String> {
+fn all_pages(registry: &SqlRegistry, limit: usize, mut between: impl FnMut(usize)) -> Vec<String> {
     let mut seen = Vec::new();
     let mut page = PageRequest::first(limit);
     for number in 0.. {
@@ -135,16 +135,15 @@ fn all_pages(
     seen
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    #[test]
-    fn paging_shows_once_what_was_there_all_along(
+fn paging_shows_once_what_was_there_all_along(registry: Fixture) {
+    let config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    proptest!(config, |(
         ids in proptest::collection::btree_set("[a-c0-2]{1,3}", 0..12),
         changing in proptest::collection::vec(("[a-c0-2]{1,3}", any::<bool>()), 0..12),
         limit in 1_usize..5,
-    ) {
-        let registry = registry().with_microgrid("fontana");
+    )| {
+        registry.empty();
+        registry.create_microgrid(&a_microgrid("fontana")).unwrap();
         for id in &ids {
             registry.register(id, "fontana", id);
         }
@@ -169,12 +168,11 @@ proptest! {
         for id in ids.iter().filter(|id| !touched.contains(id)) {
             prop_assert!(seen.contains(id), "{id} is missing in {seen:?}");
         }
-    }
+    });
 }
 
-#[test]
-fn a_page_is_of_one_microgrid_when_one_is_named() {
-    let registry = registry().with_microgrid("fontana").with_microgrid("other");
+fn a_page_is_of_one_microgrid_when_one_is_named(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana").with_microgrid("other");
     for id in ["a", "b", "c"] {
         registry.register(id, if id == "b" { "other" } else { "fontana" }, id);
     }
@@ -186,9 +184,8 @@ fn a_page_is_of_one_microgrid_when_one_is_named() {
     assert!(matches!(error, RegistryError::NotFound { what: "microgrid", .. }));
 }
 
-#[test]
-fn a_homes_limits_are_set_one_by_one_and_lifted() {
-    let registry = registry().with_microgrid("fontana");
+fn a_homes_limits_are_set_one_by_one_and_lifted(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     registry.register("one", "fontana", "key");
     let change = HemChange { import_watts: Some(Some(Watts(9_000.0))), ..HemChange::default() };
     registry.update_hem(&hem("one"), &change).unwrap();

@@ -1,48 +1,55 @@
-//! The registry on real files, asked through its port.
+//! The registry asked through its port. What one engine can, the other can: each test is a function of a
+//! fresh registry, run on every engine that is there.
+
+/// Makes of functions of a [`Fixture`] one test for each engine.
+macro_rules! on_every_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(crate::registry::tests::fixture::sqlite());
+                }
+            )+
+        }
+
+        #[cfg(feature = "mysql")]
+        mod mysql {
+            $(
+                #[test]
+                fn $test() {
+                    if let Some(registry) = crate::registry::tests::fixture::mysql() {
+                        super::$test(registry);
+                    }
+                }
+            )+
+        }
+    };
+}
 
 mod admission;
 mod commands;
 mod file;
+mod fixture;
 mod idempotency;
 mod jobs;
 mod microgrids_and_hems;
+mod processes;
+#[cfg(feature = "mysql")]
+mod server;
 mod tokens;
+mod transactions;
 
 use memcloud_domain::{HemId, MicrogridId, PowerLimits, Secret, Timestamp};
-use tempfile::TempDir;
 use uuid::Uuid;
 
+use self::fixture::{Fixture, sqlite};
 use super::*;
-
-/// A registry on a file of its own.
-struct Fixture {
-    registry: SqliteRegistry,
-    folder: TempDir,
-}
-
-impl std::ops::Deref for Fixture {
-    type Target = SqliteRegistry;
-
-    fn deref(&self) -> &SqliteRegistry {
-        &self.registry
-    }
-}
-
-fn registry() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let registry = SqliteRegistry::open(folder.path().join("web.db")).unwrap();
-    Fixture { registry, folder }
-}
 
 impl Fixture {
     fn with_microgrid(self, id: &str) -> Self {
         self.create_microgrid(&a_microgrid(id)).unwrap();
         self
-    }
-
-    /// The same file, as another process opens it.
-    fn opened_again(&self) -> SqliteRegistry {
-        SqliteRegistry::open(self.folder.path().join("web.db")).unwrap()
     }
 
     fn register(&self, id: &str, microgrid: &str, key: &str) -> Hem {

@@ -2,6 +2,15 @@ use memcloud_domain::{Access, JobId, Role};
 
 use super::*;
 
+on_every_engine! {
+    an_api_token_is_known_by_its_secret_until_it_is_revoked,
+    what_another_process_revokes_is_gone_here_too,
+    the_tokens_of_a_microgrid_go_with_it,
+    the_token_of_a_job_goes_with_it_or_is_revoked_by_it,
+    a_token_for_a_microgrid_that_is_not_there_is_not_made,
+    enrolment_tokens_are_bounded_and_worthless_ones_make_room,
+}
+
 fn new_token(number: u128, microgrid: Option<&str>) -> NewApiToken {
     NewApiToken {
         id: uuid(number),
@@ -13,9 +22,8 @@ fn new_token(number: u128, microgrid: Option<&str>) -> NewApiToken {
     }
 }
 
-#[test]
-fn an_api_token_is_known_by_its_secret_until_it_is_revoked() {
-    let registry = registry().with_microgrid("fontana");
+fn an_api_token_is_known_by_its_secret_until_it_is_revoked(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let made = registry.create_api_token(&new_token(1, Some("fontana"))).unwrap();
     assert_eq!(registry.api_token_by_hash(&hash("secret 1")).unwrap(), Some(made.clone()));
     assert_eq!(registry.api_token_by_hash(&hash("secret 2")).unwrap(), None);
@@ -28,18 +36,15 @@ fn an_api_token_is_known_by_its_secret_until_it_is_revoked() {
     assert!(matches!(error, RegistryError::NotFound { what: "API token", .. }));
 }
 
-#[test]
-fn what_another_process_revokes_is_gone_here_too() {
-    let registry = registry();
+fn what_another_process_revokes_is_gone_here_too(registry: Fixture) {
     registry.create_api_token(&new_token(1, None)).unwrap();
     assert!(registry.api_token_by_hash(&hash("secret 1")).unwrap().is_some());
     registry.opened_again().revoke_api_token(uuid(1)).unwrap();
     assert_eq!(registry.api_token_by_hash(&hash("secret 1")).unwrap(), None);
 }
 
-#[test]
-fn the_tokens_of_a_microgrid_go_with_it() {
-    let registry = registry().with_microgrid("fontana");
+fn the_tokens_of_a_microgrid_go_with_it(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     registry.create_api_token(&new_token(1, Some("fontana"))).unwrap();
     registry.create_api_token(&new_token(2, None)).unwrap();
     registry
@@ -57,9 +62,8 @@ fn the_tokens_of_a_microgrid_go_with_it() {
     assert_eq!(left.items.iter().map(|token| token.id).collect::<Vec<_>>(), [uuid(2)]);
 }
 
-#[test]
-fn the_token_of_a_job_goes_with_it_or_is_revoked_by_it() {
-    let registry = registry().with_microgrid("fontana");
+fn the_token_of_a_job_goes_with_it_or_is_revoked_by_it(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let job = |number: u128| JobId::new(&uuid(number).to_string()).unwrap();
     let token = |number: u128, owner: u128| NewApiToken {
         access: Access { role: Role::Job, microgrid: Some(microgrid_id("fontana")) },
@@ -90,16 +94,13 @@ fn the_token_of_a_job_goes_with_it_or_is_revoked_by_it() {
     assert_eq!(registry.api_token_by_hash(&hash("secret 71")).unwrap(), None);
 }
 
-#[test]
-fn a_token_for_a_microgrid_that_is_not_there_is_not_made() {
-    let registry = registry();
+fn a_token_for_a_microgrid_that_is_not_there_is_not_made(registry: Fixture) {
     let error = registry.create_api_token(&new_token(1, Some("nowhere"))).unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { what: "microgrid", .. }));
 }
 
-#[test]
-fn enrolment_tokens_are_bounded_and_worthless_ones_make_room() {
-    let registry = registry().with_microgrid("fontana");
+fn enrolment_tokens_are_bounded_and_worthless_ones_make_room(registry: Fixture) {
+    let registry = registry.with_microgrid("fontana");
     let make = |number: u128, expires: i64, created: i64| {
         registry.create_enrolment_token(&NewEnrolmentToken {
             id: uuid(number),

@@ -1,0 +1,13 @@
+DROP TABLE command_order;
+DROP TABLE command_in_force;
+DROP TABLE open_command;
+DROP TABLE command;
+DROP TABLE idempotency;
+DROP TABLE job_result;
+DROP TABLE job_log;
+DROP TABLE job_checkpoint;
+DROP TABLE job;
+DROP TABLE api_token;
+DROP TABLE enrolment_token;
+DROP TABLE hem;
+DROP TABLE microgrid;
