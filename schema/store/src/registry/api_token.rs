@@ -161,7 +161,7 @@ pub(super) fn find_by_hash(
     let row: Option<Row> = api_token::table
         .filter(api_token::hash.eq(hash.as_bytes().as_slice()))
         .select(Row::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     row.filter(|row| hash.matches(&row.hash)).map(ApiToken::try_from).transpose()
 }

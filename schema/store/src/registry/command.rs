@@ -228,8 +228,11 @@ pub(super) fn find(
     connection: &mut WebConnection,
     id: &CommandId,
 ) -> Result<Option<CommandRecord>, RegistryError> {
-    let row: Option<Row> =
-        command::table.find(id.as_str()).select(Row::as_select()).first(connection).optional()?;
+    let row: Option<Row> = command::table
+        .find(id.as_str())
+        .select(Row::as_select())
+        .get_result(connection)
+        .optional()?;
     row.map(CommandRecord::try_from).transpose()
 }
 

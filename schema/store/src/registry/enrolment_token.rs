@@ -166,7 +166,7 @@ pub(super) fn find_by_hash(
     let row: Option<Row> = enrolment_token::table
         .filter(enrolment_token::hash.eq(hash.as_bytes().as_slice()))
         .select(Row::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     row.filter(|row| hash.matches(&row.hash)).map(EnrolmentToken::try_from).transpose()
 }

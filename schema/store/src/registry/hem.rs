@@ -201,7 +201,7 @@ pub(super) fn find_kept(
     hem::table
         .find(id.as_str())
         .select(Row::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?
         .map(KeptHem::try_from)
         .transpose()

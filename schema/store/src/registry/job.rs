@@ -130,7 +130,7 @@ pub(super) fn find(connection: &mut WebConnection, id: &JobId) -> Result<JobReco
     job::table
         .find(id.as_str())
         .select(Row::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?
         .ok_or_else(|| RegistryError::not_found("job", id))?
         .try_into()
@@ -258,7 +258,7 @@ pub(super) fn checkpoint(
     let row: Option<(String, String)> = job_checkpoint::table
         .find(id.as_str())
         .select((job_checkpoint::cursors, job_checkpoint::state))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((cursors, state)) = row else { return Ok(None) };
     let corrupt =

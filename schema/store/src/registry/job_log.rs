@@ -67,7 +67,7 @@ pub(super) fn append(
     let last: Option<i64> = job_log::table
         .filter(job_log::job_id.eq(job.as_str()))
         .select(diesel::dsl::max(job_log::number))
-        .first(connection)?;
+        .get_result(connection)?;
     let mut number = last.unwrap_or(0);
     for line in lines {
         number += 1;

@@ -113,7 +113,7 @@ pub(super) fn find(
     microgrid::table
         .find(id.as_str())
         .select(Row::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?
         .ok_or_else(|| RegistryError::not_found("microgrid", id))?
         .try_into()

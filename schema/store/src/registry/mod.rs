@@ -3,6 +3,8 @@
 //! that of the ledger, `SqlRegistry` the adapter of both on a SQLite file (`web.db`) or, with the feature
 //! `mysql`, on a MySQL or MariaDB server. What is kept is one file per table, written once for both; the
 //! rules of admission are pure, in `admission`.
+//! A row that is found by what is unique to it is read by `get_result` and not by `first`, which binds a
+//! `LIMIT`: SQLite prepares a statement anew whenever a bound limit may have changed its plan.
 //!
 //! Nothing in here makes a secret or reads a clock: hashes, ids and moments are given in.
 
