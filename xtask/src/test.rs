@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use anyhow::Context;
 use clap::Args;
 
+use crate::engines::{EngineName, Engines, debian_packages};
 use crate::{layout, tidy};
 
 /// How much of it.
@@ -20,13 +20,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.only_tests {
         layout::run("cargo", &["fmt", "--all", "--check"], &[])?;
         tidy::run()?;
+    }
+    // Before anything is built: the feature `mysql` links a library that comes with the engine.
+    let engines = Engines::start(&EngineName::ALL)?;
+    if !options.only_tests {
         layout::run(
             "cargo",
             &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
             &[],
         )?;
     }
-    layout::run("cargo", &["test", "--workspace", "--no-fail-fast"], &[])?;
+    layout::run("cargo", &["test", "--workspace", "--no-fail-fast"], &engines.environment())?;
+    drop(engines);
     layout::run(
         "python3",
         &["-m", "unittest", "discover", "--start-directory", "clients/python"],
@@ -36,13 +41,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Sees to it that a program is there: the tests run real clients.
 fn ensure(program: &str, package: &str) -> anyhow::Result<()> {
-    let answers = Command::new(program).arg("--version").output().is_ok();
-    if answers {
+    if Command::new(program).arg("--version").output().is_ok() {
         return Ok(());
     }
-    let installed =
-        layout::run("apt-get", &["install", "--yes", "--no-install-recommends", package], &[]);
-    installed.with_context(|| {
-        format!("the tests need `{program}`; install it, or run this as root on Debian")
-    })
+    debian_packages(&[package])
 }
