@@ -1,6 +1,7 @@
 //! The repository's one automation. CI runs exactly what a person runs.
 
 mod bench;
+mod engines;
 mod layout;
 mod test;
 mod tidy;
@@ -23,6 +24,8 @@ enum Task {
     Tidy,
     /// Run everything that CI runs: formatting, clippy, tidy, all tests, the examples.
     Test(test::Options),
+    /// Keep RabbitMQ, MariaDB and MongoDB for tests until Ctrl-C, and print how to name them.
+    Engines(engines::Options),
     /// Run the benches, each beside its bare limit.
     Bench(bench::Options),
 }
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Tidy => tidy::run(),
         Task::Test(options) => test::run(&options),
+        Task::Engines(options) => engines::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     if let Err(error) = done {

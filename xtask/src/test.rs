@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use anyhow::Context;
 use clap::Args;
 
+use crate::engines::{EngineName, Engines, debian_packages};
 use crate::{layout, tidy};
 
 /// The one feature of the product, as the root package names it.
@@ -23,15 +23,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.only_tests {
         layout::run("cargo", &["fmt", "--all", "--check"], &[])?;
         tidy::run()?;
-        layout::run(
-            "cargo",
-            &["clippy", "--workspace", "--all-targets", WITH_MYSQL, "--", "--deny", "warnings"],
-            &[],
-        )?;
     }
-    layout::run("cargo", &["test", "--workspace", WITH_MYSQL, "--no-fail-fast"], &[])?;
-    // What is tested has the feature; what most build has not.
-    layout::run("cargo", &["check"], &[])?;
+    // Before anything is built: the feature `mysql` links a library that comes with the engine.
+    let engines = Engines::start(&EngineName::ALL)?;
+    let feature = if engines.has(EngineName::MariaDb) { &[WITH_MYSQL][..] } else { &[] };
+    let cargo = |before: &[&str], after: &[&str]| {
+        let arguments = [before, &["--workspace"], feature, after].concat();
+        layout::run("cargo", &arguments, &engines.environment())
+    };
+    if !options.only_tests {
+        cargo(&["clippy", "--all-targets"], &["--", "--deny", "warnings"])?;
+    }
+    cargo(&["test"], &["--no-fail-fast"])?;
+    if !feature.is_empty() {
+        // What was tested has the feature; what most build has not.
+        layout::run("cargo", &["check"], &[])?;
+    }
+    drop(engines);
     layout::run(
         "python3",
         &["-m", "unittest", "discover", "--start-directory", "clients/python"],
@@ -41,13 +49,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Sees to it that a program is there: the tests run real clients.
 fn ensure(program: &str, package: &str) -> anyhow::Result<()> {
-    let answers = Command::new(program).arg("--version").output().is_ok();
-    if answers {
+    if Command::new(program).arg("--version").output().is_ok() {
         return Ok(());
     }
-    let installed =
-        layout::run("apt-get", &["install", "--yes", "--no-install-recommends", package], &[]);
-    installed.with_context(|| {
-        format!("the tests need `{program}`; install it, or run this as root on Debian")
-    })
+    debian_packages(&[package])
 }
