@@ -1,6 +1,7 @@
 //! Starts the tree and hands out the ports: the one place that knows who answers whom. Embeddable:
 //! a program with an actix system of its own starts a [`Cloud`] beside its own actors.
 
+mod bus;
 mod data_folder;
 mod health;
 mod parts;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use memcloud_bus::{CloudBus, Publisher};
+use memcloud_bus::Publisher;
+use memcloud_bus::rabbitmq::RabbitMq;
 use memcloud_cmo::ChiefMicrogridOperator;
 use memcloud_hem::{HemPorts, HemUnit, StoreHealth};
 use memcloud_historian::{FlushAndStop, Historian, HistorianMetrics};
@@ -27,9 +29,10 @@ use crate::api::{
 use crate::config::Configuration;
 use crate::metrics::CloudCollector;
 
+use self::bus::bus_for;
 pub use self::data_folder::Addresses;
 use self::data_folder::DataFolder;
-use self::health::{commands_health, historian_health, registrar_health};
+use self::health::{bus_health, commands_health, historian_health, registrar_health};
 use self::parts::{
     hem_config, operator, start_commands, start_historian, start_maintenance, start_registrar,
     start_status,
@@ -53,6 +56,7 @@ pub struct Cloud {
     registrar: RegistrarPorts,
     commands: CommandPorts,
     arbiters: Vec<Arbiter>,
+    broker: Option<RabbitMq>,
 }
 
 impl std::fmt::Debug for Cloud {
@@ -105,7 +109,7 @@ impl Cloud {
         let store = open_telemetry(configuration)?;
         set_time_zones(scope, &registry, &store).await?;
 
-        let bus = CloudBus::in_process();
+        let (bus, broker) = bus_for(configuration)?;
         let publisher = Publisher::start(scope, bus.clone());
         let followers = Followers::default();
         let registrar = start_registrar(scope, &registry, &followers);
@@ -202,12 +206,13 @@ impl Cloud {
                 commands: asked_of_commands.clone(),
                 dispatch: DispatchPorts::of(&cmo),
                 apps,
-                bus,
                 health: vec![
+                    bus_health(bus.clone()),
                     historian_health(historian.port()),
                     registrar_health(registrar.port()),
                     commands_health(commands.port()),
                 ],
+                bus,
                 metrics: collected,
             },
             &configuration.http,
@@ -233,6 +238,7 @@ impl Cloud {
             registrar: registrar_ports,
             commands: asked_of_commands,
             arbiters,
+            broker,
         })
     }
 
@@ -312,6 +318,10 @@ impl Cloud {
             );
         }
         let left = self.scope.shutdown(remaining()).await;
+        // After everyone who publishes: their last words are heard by other processes.
+        if let Some(broker) = &self.broker {
+            broker.stop(remaining()).await;
+        }
         for arbiter in self.arbiters.drain(..) {
             arbiter.stop();
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
+use memcloud_bus::rabbitmq;
 use memcloud_store::registry::{WebStoreAddress, without_password};
 use serde::Deserialize;
 
@@ -381,16 +382,23 @@ impl Configuration {
         }
         self.sqlite_path(&self.iot_store).map_err(|reason| wrong("iot_store.url", reason))?;
         self.web_store_address()?;
-        if self.bus.url != "local:" {
-            return Err(wrong(
-                "bus.url",
-                format!(
-                    "\"{}\" is no bus of this version; write \"local:\"",
-                    without_password(&self.bus.url)
-                ),
-            ));
-        }
+        self.check_bus()?;
         self.log.check()
+    }
+
+    fn check_bus(&self) -> Result<(), ConfigurationError> {
+        if self.bus_is_local() {
+            return Ok(());
+        }
+        rabbitmq::check_address(&self.bus.url).map_err(|error| {
+            wrong("bus.url", format!("{error}; or \"local:\" for a bus within the process"))
+        })
+    }
+
+    /// Whether the bus is within the process, and not a broker's.
+    #[must_use]
+    pub fn bus_is_local(&self) -> bool {
+        self.bus.url == "local:"
     }
 
     fn with_absolute_paths(mut self) -> Result<Self, ConfigurationError> {
@@ -440,13 +448,17 @@ impl Configuration {
 impl fmt::Display for Configuration {
     /// One line of what matters at a start.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bus = if self.bus_is_local() {
+            self.bus.url.clone()
+        } else {
+            rabbitmq::without_password(&self.bus.url)
+        };
         write!(
             formatter,
-            "data {}, iot store {}, web store {}, bus {}",
+            "data {}, iot store {}, web store {}, bus {bus}",
             self.data.dir.display(),
             without_password(&self.iot_store.url),
-            without_password(&self.web_store.url),
-            without_password(&self.bus.url)
+            without_password(&self.web_store.url)
         )
     }
 }
@@ -527,6 +539,8 @@ mod tests {
             (Some("[iot_store]\nurl = \"mongo\"\n"), &[], "`iot_store.url`"),
             (Some("[web_store]\nurl = \"mysql://host\"\n"), &[], "`web_store.url`"),
             (Some("[log]\nlevel = \"loud\"\n"), &[], "`log.level`"),
+            (Some("[bus]\nurl = \"rabbit\"\n"), &[], "`bus.url`"),
+            (None, &[("MEMCLOUD_BUS__URL", "amqp://")], "it names no host"),
             (Some("not toml"), &[], "memcloud.toml"),
             (None, &[("MEMCLOUD_HTTP__WORKERS", "many")], "`http.workers`"),
             (None, &[("MEMCLOUD_HTTPBIND", "x")], "MEMCLOUD_HTTPBIND"),
@@ -547,6 +561,19 @@ mod tests {
         };
         assert!(shown.contains("mysql://anna:***@db.example/memcloud"), "{shown}");
         assert!(!shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn a_bus_may_be_a_broker_and_its_password_is_never_shown() {
+        let url = "amqp://cloud:secret@broker.example/town";
+        let configuration = load(None, &[("MEMCLOUD_BUS__URL", url)]).unwrap();
+        assert!(!configuration.bus_is_local());
+        let shown = configuration.to_string();
+        assert!(shown.contains("amqp://broker.example:5672/town"), "{shown}");
+        let wrong = [("MEMCLOUD_BUS__URL", "amqp://cloud:secret@broker:port")];
+        for text in [shown, load(None, &wrong).unwrap_err()] {
+            assert!(!text.contains("secret"), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the actors count, as Prometheus collects it. The counters are the actors' own atomics; here
 //! they only get names. Labels are bounded: never the id of a HEM, a microgrid or a job.
 
+mod bus;
 mod commands;
 mod dispatch;
 mod families;
@@ -59,29 +60,7 @@ impl Collector for CloudCollector {
         historian::collect(&self.historian, &mut families);
         commands::collect(&self.commands, &mut families);
         dispatch::collect(&self.dispatch, &mut families);
-        let readings = self.bus.readings.figures();
-        let events = self.bus.events.figures();
-        for (exchange, figures) in [("readings", readings), ("events", events)] {
-            let label = Some(("exchange", exchange));
-            families.counter(
-                "memcloud_bus_published_total",
-                "Messages published on the bus.",
-                label,
-                figures.published,
-            );
-            families.counter(
-                "memcloud_bus_dropped_total",
-                "Copies that full queues lost; their readers read the store.",
-                label,
-                figures.dropped,
-            );
-            families.gauge(
-                "memcloud_bus_queues",
-                "Queues bound now.",
-                label,
-                figures.queues as u64,
-            );
-        }
+        bus::collect(&self.bus, &mut families);
         families.into_families()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use memcloud_bus::CloudBus;
 use memcloud_historian::GetHealth;
 use memcloud_rest::Away;
 use memcloud_supervision::Port;
@@ -51,6 +52,15 @@ pub(super) fn commands_health(port: Port<memcloud_commands::GetHealth>) -> Healt
                 Err(error) => vec![shown("commands", error.to_string())],
             }
         })
+    })
+}
+
+/// Why the broker lets nothing through. Readings are stored all the same, but nobody hears of them
+/// at once.
+pub(super) fn bus_health(bus: CloudBus) -> HealthProbe {
+    Arc::new(move || {
+        let away = bus.away();
+        Box::pin(async move { away.map(|reason| shown("bus", reason)).into_iter().collect() })
     })
 }
 

@@ -35,9 +35,11 @@ fn tree_of(package: &str) -> String {
 }
 
 #[test]
-fn the_operator_is_embedded_without_http_or_sql() {
+fn the_operator_is_embedded_without_http_sql_or_a_broker() {
     let tree = tree_of("example-embedded-operator");
-    for unwanted in ["actix-web", "actix-http", "diesel", "libsqlite3-sys", "rustls", "awc"] {
+    for unwanted in
+        ["actix-web", "actix-http", "diesel", "libsqlite3-sys", "rustls", "awc", "lapin"]
+    {
         assert!(
             !tree.lines().any(|line| line.starts_with(&format!("{unwanted} "))),
             "{unwanted} is in\n{tree}"

@@ -19,6 +19,7 @@ mod faults;
 mod homes;
 mod live;
 mod python_clients;
+mod rabbitmq;
 mod readings;
 mod rest;
 mod shutdown;

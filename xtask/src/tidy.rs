@@ -152,6 +152,15 @@ fn check_edges(metadata: &Metadata, findings: &mut Vec<String>) {
                 }
             }
         }
+        if name == "memcloud-bus" {
+            for dependency in normal_dependencies(package) {
+                if dependency.name == "lapin" && !dependency.optional {
+                    findings.push(
+                        "memcloud-bus may use lapin only behind its feature `rabbitmq`".into(),
+                    );
+                }
+            }
+        }
         if name == "memcloud-domain" {
             for dependency in normal_dependencies(package) {
                 if dependency.name.starts_with("actix") && !dependency.optional {

@@ -91,6 +91,7 @@ impl<M: BusMessage> Exchange<M> for InProcessExchange<M> {
             routed: self.routed.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             queues: bindings.iter().filter(|binding| !binding.inlet.is_abandoned()).count(),
+            broker: None,
         }
     }
 }

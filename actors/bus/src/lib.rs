@@ -3,7 +3,8 @@
 //!
 //! The bus carries hints, never the truth: publishing never waits, and a queue that is full loses
 //! its oldest message, counts it and tells its reader, who then reads the store. Behind the port
-//! [`Exchange`] stands the in-process adapter; a broker's adapter passes the same suite.
+//! [`Exchange`] stands the in-process adapter; the adapter on RabbitMQ (feature `rabbitmq`)
+//! passes the same suite.
 
 pub mod cloud;
 pub mod committed_batch;
@@ -12,12 +13,15 @@ pub mod in_process;
 pub mod pattern;
 pub mod publisher;
 pub mod queue;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+mod split;
 #[cfg(feature = "suite")]
 pub mod suite;
 
 pub use cloud::{CloudBus, CloudEvent, EVENTS, READINGS};
 pub use committed_batch::CommittedBatch;
-pub use exchange::{BusMessage, Exchange, ExchangeFigures, ExchangeKind};
+pub use exchange::{BrokerFigures, BusMessage, Exchange, ExchangeFigures, ExchangeKind};
 pub use in_process::InProcessExchange;
 pub use pattern::{BusError, Pattern};
 pub use publisher::Publisher;

@@ -9,6 +9,7 @@ use memcloud_domain::messages::{
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, supervised};
 use serde_json::json;
 
+use crate::split::split;
 use crate::{CloudBus, CloudEvent};
 
 /// Publishes what siblings tell it: `Port<ReadingsCommitted>`, `Port<HemConnected>`, ….
@@ -55,8 +56,10 @@ impl Handler<ReadingsCommitted> for Publisher {
     type Result = ();
 
     fn handle(&mut self, committed: ReadingsCommitted, _: &mut Context<Self>) {
-        let microgrid = committed.microgrid.clone();
-        self.bus.readings.publish(microgrid.as_str(), committed);
+        for part in split(committed, self.bus.entries_per_message) {
+            let microgrid = part.microgrid.clone();
+            self.bus.readings.publish(microgrid.as_str(), part);
+        }
     }
 }
 

@@ -31,6 +31,86 @@ pub async fn run(make: Maker<'_>) {
     a_waiting_reader_is_woken(make).await;
 }
 
+/// Makes a fresh exchange as two processes see it: each its own, and what one publishes both hear.
+pub type SharedMaker<'a> =
+    &'a dyn Fn(ExchangeKind) -> (Arc<dyn Exchange<u64>>, Arc<dyn Exchange<u64>>);
+
+/// Runs what an adapter must show that several processes share.
+pub async fn run_shared(make: SharedMaker<'_>) {
+    what_one_process_publishes_is_read_in_another(make).await;
+    each_publisher_keeps_its_order_and_its_losses_are_said_apart(make).await;
+    a_fanout_reaches_every_process_once(make).await;
+}
+
+/// Waits until a process has so many queues bound: between processes that takes a moment.
+#[expect(clippy::panic, reason = "a suite reports by panicking")]
+fn until_bound(exchange: &dyn Exchange<u64>, queues: usize) {
+    for _ in 0..30_000 {
+        if exchange.figures().queues == queues {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("{queues} queues should be bound, and {} are", exchange.figures().queues);
+}
+
+/// Sharing.
+pub async fn what_one_process_publishes_is_read_in_another(make: SharedMaker<'_>) {
+    let (here, there) = make(ExchangeKind::Topic);
+    let mut reader = there.bind(&pattern("fontana"), 8);
+    until_bound(there.as_ref(), 1);
+    here.publish("lugano", 1);
+    here.publish("fontana", 2);
+    there.publish("fontana", 3);
+    let mut read = [next(&mut reader).await, next(&mut reader).await];
+    read.sort_unstable();
+    assert_eq!(read, [(2, 0), (3, 0)]);
+}
+
+/// Order and loss, of two publishers at once.
+pub async fn each_publisher_keeps_its_order_and_its_losses_are_said_apart(make: SharedMaker<'_>) {
+    const MESSAGES: u64 = 300;
+    let (here, there) = make(ExchangeKind::Topic);
+    let mut reader = there.bind(&Pattern::all(), 16);
+    until_bound(there.as_ref(), 1);
+    for number in 0..MESSAGES {
+        here.publish("a", number);
+        there.publish("b", 10_000 + number);
+    }
+    let mut newest = [None; 2];
+    let mut accounted = 0;
+    let mut lost = 0;
+    let last = [MESSAGES - 1, 10_000 + MESSAGES - 1];
+    while newest != last.map(Some) {
+        let (number, lost_before) = next(&mut reader).await;
+        lost += lost_before;
+        accounted += 1 + lost_before;
+        let [of_here, of_there] = &mut newest;
+        let newest_of_its = if number < 10_000 { of_here } else { of_there };
+        assert!(*newest_of_its < Some(number), "the order of a publisher is kept");
+        *newest_of_its = Some(number);
+    }
+    // How far another process had come when the queue was bound, a broker does not say: what is lost
+    // before its first message may go unsaid, and nothing is said that was not lost.
+    assert!(accounted <= 2 * MESSAGES, "{accounted}");
+    assert_eq!(reader.lost(), lost);
+}
+
+/// Fanout between processes.
+pub async fn a_fanout_reaches_every_process_once(make: SharedMaker<'_>) {
+    let (here, there) = make(ExchangeKind::Fanout);
+    let mut readers = [here.bind(&Pattern::all(), 8), there.bind(&Pattern::all(), 8)];
+    // One and the same exchange has both.
+    let queues = here.figures().queues.max(1);
+    until_bound(here.as_ref(), queues);
+    until_bound(there.as_ref(), queues);
+    here.publish("", 1);
+    here.publish("", 2);
+    for reader in &mut readers {
+        assert_eq!([next(reader).await, next(reader).await], [(1, 0), (2, 0)]);
+    }
+}
+
 /// Topic semantics.
 pub async fn a_topic_exchange_gives_a_message_to_the_queues_whose_pattern_fits(make: Maker<'_>) {
     let exchange = make(ExchangeKind::Topic);
