@@ -1,4 +1,5 @@
-//! What HEMs measured: the port [`TelemetryStore`], and its SQLite adapter.
+//! What HEMs measured: the port [`TelemetryStore`], and its adapters for SQLite and, with the feature
+//! `mongodb`, for MongoDB.
 //!
 //! Readings lie hot in runs, a row for what one commit brought of a HEM, until they are sealed into
 //! compressed chunks; whoever reads never notices which. Roll-ups (1 min, 15 min, 1 h, 1 day) are recomputed for dirty buckets and
@@ -11,6 +12,8 @@ mod fresh;
 mod history;
 mod left_out;
 mod making;
+#[cfg(feature = "mongodb")]
+pub mod mongo;
 mod pages;
 mod raw;
 pub mod rollup;
@@ -35,6 +38,8 @@ use memcloud_domain::{
 };
 
 use crate::StoreError;
+#[cfg(feature = "mongodb")]
+pub use mongo::MongoTelemetry;
 pub use sqlite::SqliteTelemetry;
 
 /// A connection of a HEM that is about to be welcomed.
