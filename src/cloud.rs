@@ -106,7 +106,7 @@ impl Cloud {
         let web_store = Arc::new(open_registry(configuration)?);
         let registry: Arc<dyn Registry> = web_store.clone();
         let tls = keys_for(configuration, registry.as_ref())?;
-        let store = open_telemetry(configuration)?;
+        let store = open_telemetry(scope, configuration).await?;
         set_time_zones(scope, &registry, &store).await?;
 
         let (bus, broker) = bus_for(configuration)?;

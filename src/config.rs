@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
 use memcloud_bus::rabbitmq;
-use memcloud_store::registry::{WebStoreAddress, without_password};
+use memcloud_store::registry::WebStoreAddress;
 use serde::Deserialize;
 
 /// The commented defaults: the reference of all keys.
@@ -25,6 +25,7 @@ keys.dir = "@data/keys"
 log.file = "@data/memcloud.log"
 hem.max_rate = 10000
 "#;
+const MONGODB: [&str; 2] = ["mongodb://", "mongodb+srv://"];
 const LISTS: [&str; 2] = ["keys.names", "http.allowed_origins"];
 
 /// Why the configuration was refused.
@@ -199,17 +200,12 @@ section!(Jobs {
     #[serde(deserialize_with = "span")]
     pub step_timeout: Duration,
 });
-section!(Log {
-    pub level: String,
-    #[serde(deserialize_with = "optional_path")]
-    pub file: Option<PathBuf>,
-});
 
-/// The section of a store, or of the bus; see `config/default.toml`. Its `Debug` shows no password.
+/// Where an engine is; see `config/default.toml`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key, and is the reference")]
 pub struct Engine {
+    /// Its URL. It may hold a password.
     pub url: String,
 }
 
@@ -218,6 +214,12 @@ impl fmt::Debug for Engine {
         formatter.debug_struct("Engine").field("url", &without_password(&self.url)).finish()
     }
 }
+
+section!(Log {
+    pub level: String,
+    #[serde(deserialize_with = "optional_path")]
+    pub file: Option<PathBuf>,
+});
 
 impl Log {
     // Else env_logger takes a misspelt level for a module's name, and logs nothing.
@@ -380,7 +382,7 @@ impl Configuration {
         if self.hem.heartbeat < Duration::from_secs(1) || self.hem.heartbeat.subsec_nanos() != 0 {
             return Err(wrong("hem.heartbeat", "it must be whole seconds, at least \"1s\""));
         }
-        self.sqlite_path(&self.iot_store).map_err(|reason| wrong("iot_store.url", reason))?;
+        self.check_iot_store()?;
         self.web_store_address()?;
         self.check_bus()?;
         self.log.check()
@@ -429,10 +431,33 @@ impl Configuration {
         }
     }
 
+    fn check_iot_store(&self) -> Result<(), ConfigurationError> {
+        let url = &self.iot_store.url;
+        let is_right = match MONGODB.iter().find_map(|scheme| url.strip_prefix(scheme)) {
+            Some(hosts) => !hosts.is_empty(),
+            None => self.sqlite_path(&self.iot_store).is_ok(),
+        };
+        if is_right {
+            return Ok(());
+        }
+        Err(wrong(
+            "iot_store.url",
+            format!(
+                "\"{}\" is no store of this version; write \"sqlite:FILE\" or \"mongodb://HOST/DATABASE\"",
+                without_password(url)
+            ),
+        ))
+    }
+
     /// Where the telemetry is.
     #[must_use]
-    pub fn iot_db(&self) -> PathBuf {
-        self.sqlite_path(&self.iot_store).unwrap_or_else(|_| self.data.dir.join("iot.db"))
+    pub fn iot_place(&self) -> IotPlace {
+        let url = &self.iot_store.url;
+        if MONGODB.iter().any(|scheme| url.starts_with(scheme)) {
+            return IotPlace::Mongo(url.clone());
+        }
+        let path = self.sqlite_path(&self.iot_store);
+        IotPlace::File(path.unwrap_or_else(|_| self.data.dir.join("iot.db")))
     }
 
     /// Where the web data is.
@@ -443,6 +468,39 @@ impl Configuration {
         WebStoreAddress::from_url(&self.web_store.url, &self.data.dir)
             .map_err(|error| wrong("web_store.url", error.to_string()))
     }
+}
+
+/// Where telemetry may be.
+#[derive(Clone, PartialEq, Eq)]
+pub enum IotPlace {
+    /// In a SQLite file.
+    File(PathBuf),
+    /// In MongoDB, by its URL. It may hold a password: log it by `Display` alone, which leaves that out.
+    Mongo(String),
+}
+
+impl fmt::Display for IotPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Mongo(url) => formatter.write_str(&without_password(url)),
+        }
+    }
+}
+
+impl fmt::Debug for IotPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
+/// A URL as it may be shown: what stands before the host, and options, may be secret.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (rest, options) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
+    // The last `@`: a password that was not escaped may hold one, and a slash.
+    let (user, place) = rest.rsplit_once('@').map_or(("", rest), |(_, place)| ("…@", place));
+    format!("{scheme}://{user}{place}{options}")
 }
 
 impl fmt::Display for Configuration {
@@ -559,7 +617,7 @@ mod tests {
             // Where the program was built without MySQL.
             Err(error) => error,
         };
-        assert!(shown.contains("mysql://anna:***@db.example/memcloud"), "{shown}");
+        assert!(shown.contains("@db.example/memcloud"), "{shown}");
         assert!(!shown.contains("hush"), "{shown}");
     }
 
@@ -573,6 +631,38 @@ mod tests {
         let wrong = [("MEMCLOUD_BUS__URL", "amqp://cloud:secret@broker:port")];
         for text in [shown, load(None, &wrong).unwrap_err()] {
             assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn telemetry_is_in_a_file_or_in_mongodb_by_its_url_alone() {
+        let placed = |url: &str| {
+            load(None, &[("MEMCLOUD_DATA__DIR", "/data"), ("MEMCLOUD_IOT_STORE__URL", url)])
+        };
+        let file = placed("sqlite:telemetry.db").unwrap().iot_place();
+        assert_eq!(file, IotPlace::File(PathBuf::from("/data/telemetry.db")));
+        for url in ["mongodb://one,two/iot?replicaSet=rs0", "mongodb+srv://example.org/iot"] {
+            assert_eq!(placed(url).unwrap().iot_place(), IotPlace::Mongo(url.to_owned()));
+        }
+        for url in ["mongodb://", "mongodb:iot", "postgres://me:secret@host/iot", "sqlite:"] {
+            let error = placed(url).unwrap_err();
+            assert!(
+                error.contains("`iot_store.url`") && error.contains("mongodb://HOST"),
+                "{error}"
+            );
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_never_shown() {
+        for url in
+            ["mongodb://me:se/cr@et@one,two/iot?authSource=x", "mongodb://me:se/cr@et@one,two/iot"]
+        {
+            let configuration = load(None, &[("MEMCLOUD_IOT_STORE__URL", url)]).unwrap();
+            let shown = format!("{configuration} {configuration:?} {}", configuration.iot_place());
+            assert!(shown.contains("mongodb://…@one,two/iot"), "{shown}");
+            assert!(!shown.contains("se/cr") && !shown.contains("et@"), "{shown}");
         }
     }
 

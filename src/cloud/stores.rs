@@ -7,12 +7,14 @@ use anyhow::Context;
 use memcloud_hem::TlsFiles;
 use memcloud_historian::ThrottledStore;
 use memcloud_registry::{Listing, PageRequest, Registry, SqlRegistry};
+use memcloud_store::StoreError;
 use memcloud_store::sqlite::Location;
+use memcloud_store::telemetry::mongo::MongoOptions;
 use memcloud_store::telemetry::sqlite::SqliteOptions;
-use memcloud_store::telemetry::{SqliteTelemetry, TelemetryStore};
+use memcloud_store::telemetry::{MongoTelemetry, SqliteTelemetry, TelemetryStore};
 use memcloud_supervision::Scope;
 
-use crate::config::Configuration;
+use crate::config::{self, Configuration, IotPlace};
 use crate::keys;
 
 pub(super) fn open_registry(configuration: &Configuration) -> anyhow::Result<SqlRegistry> {
@@ -21,25 +23,45 @@ pub(super) fn open_registry(configuration: &Configuration) -> anyhow::Result<Sql
         .with_context(|| format!("the web store {address} cannot be opened (web_store.url)"))
 }
 
-pub(super) fn open_telemetry(
+/// On a blocking thread: a server may take its time.
+pub(super) async fn open_telemetry(
+    scope: &Scope,
     configuration: &Configuration,
 ) -> anyhow::Result<Arc<dyn TelemetryStore>> {
-    let path = configuration.iot_db();
-    let options = SqliteOptions {
-        chunk_readings: configuration.historian.chunk_entries,
-        ..SqliteOptions::default()
-    };
-    let store = SqliteTelemetry::open(Location::new(&path), options).with_context(|| {
-        format!("the iot store {} cannot be opened (iot_store.url)", path.display())
-    })?;
-    let rate = configuration.historian.throttle_entries_per_second;
+    let (place, historian) = (configuration.iot_place(), configuration.historian.clone());
+    let shown = place.to_string();
+    scope
+        .offload(move || open_at(place, &historian))
+        .await?
+        .with_context(|| format!("the iot store {shown} cannot be opened (iot_store.url)"))
+}
+
+fn open_at(
+    place: IotPlace,
+    historian: &config::Historian,
+) -> Result<Arc<dyn TelemetryStore>, StoreError> {
+    let chunk_readings = historian.chunk_entries;
+    let rate = historian.throttle_entries_per_second;
+    match place {
+        IotPlace::File(path) => {
+            let options = SqliteOptions { chunk_readings, ..SqliteOptions::default() };
+            Ok(slowed(SqliteTelemetry::open(Location::new(path), options)?, rate))
+        }
+        IotPlace::Mongo(url) => {
+            let options = MongoOptions { chunk_readings, ..MongoOptions::default() };
+            Ok(slowed(MongoTelemetry::open(&url, options)?, rate))
+        }
+    }
+}
+
+fn slowed(store: impl TelemetryStore, rate: u32) -> Arc<dyn TelemetryStore> {
     if rate == 0 {
-        return Ok(Arc::new(store));
+        return Arc::new(store);
     }
     log::warn!(
         "the iot store is slowed to {rate} entries a second (historian.throttle_entries_per_second)"
     );
-    Ok(Arc::new(ThrottledStore::new(store, u64::from(rate))))
+    Arc::new(ThrottledStore::new(store, u64::from(rate)))
 }
 
 /// The TLS files; made where that harms nobody: the folder has none, and no HEM trusts others yet.

@@ -1,4 +1,5 @@
-//! What HEMs measured: the port [`TelemetryStore`], and its SQLite adapter.
+//! What HEMs measured: the port [`TelemetryStore`], and its adapters for SQLite and, with the feature
+//! `mongodb`, for MongoDB.
 //!
 //! Readings lie hot in runs, a row for what one commit brought of a HEM, until they are sealed into
 //! compressed chunks; whoever reads never notices which. Roll-ups (1 min, 15 min, 1 h, 1 day) are recomputed for dirty buckets and
@@ -7,14 +8,27 @@
 pub mod buckets;
 pub mod chunk;
 pub mod decimal;
+mod fresh;
+mod history;
+mod left_out;
+mod making;
+#[cfg(feature = "mongodb")]
+pub mod mongo;
+mod pages;
+mod raw;
 pub mod rollup;
 pub mod rollup_codec;
 pub mod row;
+mod rows;
 pub mod run;
 mod schema;
+mod sealed;
 pub mod series;
 pub mod sqlite;
+#[cfg(test)]
+mod suite;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -24,6 +38,8 @@ use memcloud_domain::{
 };
 
 use crate::StoreError;
+#[cfg(feature = "mongodb")]
+pub use mongo::MongoTelemetry;
 pub use sqlite::SqliteTelemetry;
 
 /// A connection of a HEM that is about to be welcomed.
@@ -175,9 +191,18 @@ pub struct StoreFigures {
     pub file_bytes: u64,
 }
 
-/// Where telemetry is kept. Calls block. At most one commit (or opening of sessions) runs at a time;
-/// reads run beside it. After [`StoreError::Away`] nothing of the call was written, and the store
-/// recovers by itself once its cause is gone.
+/// A lock whose holder panicked guards nothing half done: what was half written is rolled back, and
+/// caches may be empty at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where telemetry is kept. Calls block. Of a process at most one commit (or opening of sessions) runs
+/// at a time; reads run beside it. A store that several processes share fences by epochs between them.
+///
+/// After [`StoreError::Away`] nothing of the call was written, or all of it: a server may be lost after
+/// it wrote and before it said so. Asked again, what is there counts as stored. The store recovers by
+/// itself once its cause is gone.
 pub trait TelemetryStore: Send + Sync + 'static {
     /// Raises the epoch of each HEM beside its mark, and records whose it is; all of them or none, on
     /// disk before this returns. A HEM named twice is raised twice, in order.

@@ -3,23 +3,20 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
-use memcloud_domain::{Entry, Epoch, HemEvent, Reading, Refusal, Seq, SessionOpened, Timestamp};
+use memcloud_domain::{Epoch, HemEvent, Reading, Refusal, Seq, SessionOpened, Timestamp};
 
 use super::dirty_cache::{DirtyCache, Minute, Touched};
 use super::known_hems::{KnownHems, MarkRow};
-use super::raw::RunRow;
-use super::{from_sql, to_sql};
+use super::rows::RunRow;
 use crate::StoreError;
 use crate::telemetry::buckets::{Level, MINUTE, floor};
+use crate::telemetry::fresh::Fresh;
+use crate::telemetry::making::minute_due;
 use crate::telemetry::row::encode_event;
+use crate::telemetry::rows::{from_signed, to_signed};
 use crate::telemetry::run::Run;
 use crate::telemetry::schema::{dirty, events, hems, hot_runs, microgrids, refusals};
 use crate::telemetry::{CommitOutcome, HemEntries, NewSession};
-
-/// A minute is rolled up so long after its end: what belongs to it is mostly there by then.
-const GRACE: i64 = 3_000;
-/// A late reading's minute is rolled up so long after it came.
-const LATE: i64 = 1_000;
 
 /// Raises epochs; makes the rows of HEMs that come for the first time.
 pub(super) fn open_sessions(
@@ -45,7 +42,7 @@ pub(super) fn open_sessions(
             None => MarkRow { epoch: 1, ..insert_hem(connection, session)? },
         };
         row.write(connection)?;
-        let (epoch, mark) = (Epoch(from_sql(row.epoch)), Seq(from_sql(row.mark)));
+        let (epoch, mark) = (Epoch(from_signed(row.epoch)), Seq(from_signed(row.mark)));
         opened.push(SessionOpened { epoch, mark });
     }
     Ok(opened)
@@ -107,23 +104,16 @@ impl Writer<'_> {
     fn store(&mut self, element: &HemEntries) -> Result<CommitOutcome, StoreError> {
         let found = self.context.hems.find(self.connection, &element.hem)?;
         let Some((microgrid, row)) = found else { return Ok(CommitOutcome::Fenced) };
-        if Epoch(from_sql(row.epoch)) != element.epoch {
+        if Epoch(from_signed(row.epoch)) != element.epoch {
             return Ok(CommitOutcome::Fenced);
         }
         let (hem_no, before) = (row.hem_no, row.mark);
-        let mut mark = before;
-        let mut readings = Vec::with_capacity(element.entries.len());
-        for entry in &element.entries {
-            let seq = to_sql(entry.seq().0);
-            if seq <= mark {
-                continue;
-            }
-            mark = seq;
-            match entry {
-                Entry::Reading(reading) => readings.push(reading),
-                Entry::Event(event) => self.insert_event(hem_no, seq, event)?,
-                Entry::Refused(refusal) => self.insert_refusal(hem_no, seq, refusal)?,
-            }
+        let Fresh { readings, events, refusals, mark } = Fresh::of(&element.entries, before);
+        for event in events {
+            self.insert_event(hem_no, to_signed(event.seq.0), event)?;
+        }
+        for refusal in refusals {
+            self.insert_refusal(hem_no, to_signed(refusal.seq.0), refusal)?;
         }
         for run in readings.chunks(self.context.run_readings) {
             self.insert_run(hem_no, run)?;
@@ -137,7 +127,7 @@ impl Writer<'_> {
                 row.write(self.connection)?;
             }
         }
-        let (after, through) = (Seq(from_sql(before)), Seq(from_sql(mark)));
+        let (after, through) = (Seq(from_signed(before)), Seq(from_signed(mark)));
         Ok(CommitOutcome::Stored { microgrid, after, through })
     }
 
@@ -147,7 +137,7 @@ impl Writer<'_> {
             .values(RunRow::new(hem_no, run))
             .execute(self.connection)?;
         for reading in readings {
-            self.mark_dirty(hem_no, to_sql(reading.seq.0), reading.taken().0)?;
+            self.mark_dirty(hem_no, to_signed(reading.seq.0), reading.taken().0)?;
         }
         Ok(())
     }
@@ -196,7 +186,7 @@ impl Writer<'_> {
         if self.context.dirty.is_marked(minute) || !self.marked.insert(minute) {
             return Ok(());
         }
-        let due = (minute.1 + MINUTE + GRACE).max(self.context.now.0 + LATE);
+        let due = minute_due(minute.1, self.context.now);
         diesel::insert_or_ignore_into(dirty::table)
             .values((
                 dirty::hem_no.eq(hem_no),

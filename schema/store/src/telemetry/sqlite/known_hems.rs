@@ -8,6 +8,7 @@ use diesel::sql_types::BigInt;
 use memcloud_domain::{HemId, MicrogridId};
 
 use crate::StoreError;
+use crate::telemetry::rows::microgrid_of;
 use crate::telemetry::schema::{hems, marks};
 
 /// Beyond so many HEMs it starts anew: it is only a cache.
@@ -111,9 +112,6 @@ fn look_up(
         .get_result::<(String, MarkRow)>(connection)
         .optional()?;
     let Some((microgrid, row)) = found else { return Ok(None) };
-    let microgrid = MicrogridId::new(&microgrid).map_err(|error| StoreError::Damaged {
-        what: format!("the microgrid of HEM {hem}"),
-        reason: error.to_string(),
-    })?;
+    let microgrid = microgrid_of(hem, &microgrid)?;
     Ok(Some((Home { hem_no: row.hem_no, microgrid }, row)))
 }

@@ -8,16 +8,14 @@ mod commit;
 mod dirty_cache;
 mod known_hems;
 mod left_out;
-mod pages;
-mod raw;
 mod retain;
 mod roll_up;
+mod rows;
 mod seal;
-mod series;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -29,17 +27,17 @@ use memcloud_domain::{
     SessionOpened, Timestamp,
 };
 
-use super::run;
-use super::schema::{dirty, hems, marks, microgrids};
+use super::left_out::LeftOut;
+use super::rows::{Rows, from_signed};
+use super::schema::{dirty, marks, microgrids};
 use super::{
     CommitOutcome, HemEntries, NewSession, PageQuery, SeriesQuery, StoreFigures, TelemetryStore,
-    Upkeep, UpkeepTask,
+    Upkeep, UpkeepTask, history, lock, pages, run,
 };
 use crate::StoreError;
 use crate::sqlite::{Access, Location, connect, open};
 use dirty_cache::DirtyCache;
 use known_hems::KnownHems;
-use left_out::LeftOut;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/telemetry");
 const IOT_STORE: &str = "iot store";
@@ -108,27 +106,6 @@ struct ReaderPool {
 impl std::fmt::Debug for SqliteTelemetry {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("SqliteTelemetry").field("location", &self.location).finish()
-    }
-}
-
-/// A lock whose holder panicked guards nothing half done: connections roll back, and are replaced.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Numbers and epochs are below 2^63 by their types' own bounds.
-fn to_sql(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn from_sql(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-fn damaged(what: &str, hem_no: i64, at: i64) -> StoreError {
-    StoreError::Damaged {
-        what: format!("{what} {at} of HEM no. {hem_no}"),
-        reason: "its payload is not of the form that was written".to_owned(),
     }
 }
 
@@ -287,15 +264,6 @@ impl SqliteTelemetry {
         }
         Ok(Upkeep::default())
     }
-
-    fn hem_no(connection: &mut SqliteConnection, hem: &HemId) -> Result<Option<i64>, StoreError> {
-        let found = hems::table
-            .filter(hems::hem.eq(hem.as_str()))
-            .select(hems::hem_no)
-            .get_result::<i64>(connection)
-            .optional()?;
-        Ok(found)
-    }
 }
 
 /// A reader's place in the pool, given back even by a panic.
@@ -385,7 +353,7 @@ impl TelemetryStore for SqliteTelemetry {
     }
 
     fn marks(&self, microgrid: Option<&MicrogridId>) -> Result<Vec<HemMark>, StoreError> {
-        self.read(|connection| pages::marks(connection, microgrid))
+        self.read(|connection| connection.marks(microgrid))
     }
 
     fn entries_after(&self, hem: &HemId, after: Seq, limit: usize) -> Result<HemBatch, StoreError> {
@@ -409,7 +377,7 @@ impl TelemetryStore for SqliteTelemetry {
     }
 
     fn series(&self, query: &SeriesQuery) -> Result<Series, StoreError> {
-        self.read(|connection| series::series(connection, query))
+        self.read(|connection| history::series(connection, query))
     }
 
     fn set_time_zone(&self, microgrid: &MicrogridId, time_zone: Tz) -> Result<(), StoreError> {
@@ -444,16 +412,16 @@ impl TelemetryStore for SqliteTelemetry {
                 .load(connection)?;
             let mut figures = StoreFigures { hems: rows.len() as u64, ..StoreFigures::default() };
             for (hot, chunks, sealed, bytes) in rows {
-                figures.hot_readings += from_sql(hot);
-                figures.chunks += from_sql(chunks);
-                figures.sealed_readings += from_sql(sealed);
-                figures.sealed_bytes += from_sql(bytes);
+                figures.hot_readings += from_signed(hot);
+                figures.chunks += from_signed(chunks);
+                figures.sealed_readings += from_signed(sealed);
+                figures.sealed_bytes += from_signed(bytes);
             }
-            figures.dirty_buckets = from_sql(dirty::table.count().get_result(connection)?);
+            figures.dirty_buckets = from_signed(dirty::table.count().get_result(connection)?);
             let size = "SELECT (page_count - freelist_count) * page_size AS bytes
                  FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
             figures.file_bytes =
-                from_sql(diesel::sql_query(size).get_result::<Bytes>(connection)?.bytes);
+                from_signed(diesel::sql_query(size).get_result::<Bytes>(connection)?.bytes);
             Ok(figures)
         })
     }

@@ -7,41 +7,20 @@ use std::sync::atomic::Ordering;
 
 use chrono_tz::Tz;
 use diesel::prelude::*;
-use memcloud_domain::{Reading, Timestamp};
+use memcloud_domain::Timestamp;
 
 use super::dirty_cache::Touch;
-use super::left_out::is_damage;
-use super::raw::{self, End, Time, Window};
-use super::{SqliteTelemetry, damaged, lock, to_sql};
+use super::{SqliteTelemetry, lock};
 use crate::StoreError;
 use crate::telemetry::Upkeep;
-use crate::telemetry::buckets::{Level, MINUTE, floor};
-use crate::telemetry::rollup::Bucket;
-use crate::telemetry::rollup_codec::{decode, encode};
+use crate::telemetry::buckets::Level;
+use crate::telemetry::left_out::is_damage;
+use crate::telemetry::making::{MINUTES_OF_A_HEM, Wanted, bucket_due, combined, encoded_minutes};
+use crate::telemetry::rows::parse_zone;
 use crate::telemetry::schema::{dirty, hems, marks, microgrids, rollups};
 
 /// So many buckets of a level are made in one step: about a millisecond of the writer.
 const BUCKETS_PER_STEP: i64 = 64;
-/// So many minutes of one HEM are made at once: their readings are in memory together.
-const MINUTES_OF_A_HEM: usize = 64;
-/// So many hot readings are read at once.
-const READINGS_AT_ONCE: usize = 2_000;
-
-/// A minute that is to be made, and between which numbers readings came into it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) minute: i64,
-    pub(super) from_seq: i64,
-    pub(super) to_seq: i64,
-}
-
-/// A minute as it was made.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Minute {
-    pub(super) first_seq: i64,
-    pub(super) last_seq: i64,
-    pub(super) bucket: Bucket,
-}
 
 /// What is to be written for one dirty bucket.
 pub(super) struct Made {
@@ -145,7 +124,10 @@ impl SqliteTelemetry {
                         .collect();
                     encoded_minutes(connection, hem_no, &wanted)?
                 }
-                _ => combined_rows(connection, hem_no, level, part, zone)?,
+                _ => {
+                    let starts: Vec<i64> = part.iter().map(|(start, _)| *start).collect();
+                    combined(connection, hem_no, level, &starts, zone)?
+                }
             };
             made.extend(part.iter().map(|(bucket, _)| Made {
                 hem_no,
@@ -217,7 +199,7 @@ impl SqliteTelemetry {
                 .filter(rollups::level.eq(Level::Quarter.number()))
                 .select(rollups::bucket)
                 .load(connection)?;
-            let tz = parse(&zone);
+            let tz = parse_zone(&zone);
             let days: BTreeSet<i64> =
                 quarters.into_iter().map(|quarter| Level::Day.start(quarter, tz)).collect();
             Ok(Some((hem_no, zone, days)))
@@ -245,21 +227,16 @@ impl SqliteTelemetry {
     }
 }
 
-pub(super) fn parse(zone: &str) -> Tz {
-    zone.parse().unwrap_or(Tz::UTC)
-}
-
 fn zone_and_mark(connection: &mut SqliteConnection, hem_no: i64) -> Result<(Tz, i64), StoreError> {
     let (zone, mark) = hems::table
         .inner_join(marks::table)
         .filter(hems::hem_no.eq(hem_no))
         .select((hems::day_zone, marks::mark))
         .get_result::<(String, i64)>(connection)?;
-    Ok((parse(&zone), mark))
+    Ok((parse_zone(&zone), mark))
 }
 
-/// Marks the bucket of a level that a finer one lies in. It becomes due some time after its end, or
-/// soon where that is past: a back-fill makes a day a few times, not once per quarter.
+/// Marks the bucket of a level that a finer one lies in.
 fn mark_dirty(
     connection: &mut SqliteConnection,
     hem_no: i64,
@@ -269,13 +246,7 @@ fn mark_dirty(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let start = level.start(finer, zone);
-    let (grace, pause) = match level {
-        Level::Minute => (0, 0),
-        Level::Quarter => (10_000, 3_000),
-        Level::Hour => (20_000, 6_000),
-        Level::Day => (30_000, 10_000),
-    };
-    let due = (level.end(start, zone) + grace).max(now.0 + pause);
+    let due = bucket_due(level, start, zone, now);
     insert_mark(connection, hem_no, level, start, due)
 }
 
@@ -296,138 +267,4 @@ fn insert_mark(
         ))
         .execute(connection)?;
     Ok(())
-}
-
-type Rows = BTreeMap<i64, (i64, i64, Vec<u8>)>;
-
-fn encoded_minutes(
-    connection: &mut SqliteConnection,
-    hem_no: i64,
-    wanted: &[Wanted],
-) -> Result<Rows, StoreError> {
-    let minutes = minutes(connection, hem_no, wanted)?;
-    Ok(minutes
-        .into_iter()
-        .map(|(start, minute)| {
-            (start, (minute.first_seq, minute.last_seq, encode(&minute.bucket, start)))
-        })
-        .collect())
-}
-
-/// Buckets of a coarser level, from those that they are made from.
-fn combined_rows(
-    connection: &mut SqliteConnection,
-    hem_no: i64,
-    level: Level,
-    buckets: &[(i64, i64)],
-    zone: Tz,
-) -> Result<Rows, StoreError> {
-    let Some(source) = level.source() else { return Ok(Rows::new()) };
-    let mut rows = Rows::new();
-    for (start, _) in buckets {
-        let parts: Vec<(i64, Vec<u8>)> = rollups::table
-            .filter(rollups::hem_no.eq(hem_no))
-            .filter(rollups::level.eq(source.number()))
-            .filter(rollups::bucket.ge(*start))
-            .filter(rollups::bucket.lt(level.end(*start, zone)))
-            .order(rollups::bucket.asc())
-            .select((rollups::bucket, rollups::payload))
-            .load(connection)?;
-        let parts = parts
-            .into_iter()
-            .map(|(at, payload)| {
-                decode(&payload, at).map_err(|_| damaged("the roll-up at", hem_no, at))
-            })
-            .collect::<Result<Vec<Bucket>, StoreError>>()?;
-        if !parts.is_empty() {
-            rows.insert(*start, (0, 0, encode(&Bucket::combined(&parts), *start)));
-        }
-    }
-    Ok(rows)
-}
-
-/// Minutes of a HEM, each made from all of its readings: those that were in it when it was last made,
-/// and those that have come since. A minute of which no reading is left is not among the answers.
-pub(super) fn minutes(
-    connection: &mut SqliteConnection,
-    hem_no: i64,
-    wanted: &[Wanted],
-) -> Result<BTreeMap<i64, Minute>, StoreError> {
-    let mut spans: Vec<(i64, i64)> = Vec::new();
-    for one in wanted {
-        spans.push((one.from_seq, one.to_seq));
-        let before = rollups::table
-            .find((hem_no, Level::Minute.number(), one.minute))
-            .select((rollups::first_seq, rollups::last_seq))
-            .get_result::<(i64, i64)>(connection)
-            .optional()?;
-        spans.extend(before);
-    }
-    let mut readings: BTreeMap<i64, Vec<Reading>> =
-        wanted.iter().map(|one| (one.minute, Vec::new())).collect();
-    let (Some(first), Some(last)) = (readings.keys().min(), readings.keys().max()) else {
-        return Ok(BTreeMap::new());
-    };
-    let (min_ts, max_ts) = (*first, last + MINUTE - 1);
-    let window = Window { time: Time::Taken, min_ts, max_ts, ..Window::all(hem_no) };
-    for (first_seq, last_seq) in merged(spans) {
-        collect(connection, Window { first_seq, last_seq, ..window }, &mut readings)?;
-    }
-    let mut made = BTreeMap::new();
-    for (minute, readings) in readings {
-        let seqs = || readings.iter().map(|reading| to_sql(reading.seq.0));
-        let (Some(first_seq), Some(last_seq)) = (seqs().min(), seqs().max()) else { continue };
-        made.insert(minute, Minute { first_seq, last_seq, bucket: Bucket::of(&readings) });
-    }
-    Ok(made)
-}
-
-/// Spans without those that are empty, and with those that overlap as one.
-fn merged(mut spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
-    spans.retain(|(first, last)| first <= last);
-    spans.sort_unstable();
-    let mut merged: Vec<(i64, i64)> = Vec::new();
-    for (first, last) in spans {
-        match merged.last_mut() {
-            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
-            _ => merged.push((first, last)),
-        }
-    }
-    merged
-}
-
-/// Puts the readings of a window into those minutes that are wanted.
-fn collect(
-    connection: &mut SqliteConnection,
-    window: Window,
-    into: &mut BTreeMap<i64, Vec<Reading>>,
-) -> Result<(), StoreError> {
-    let mut put = |readings: Vec<Reading>| {
-        for reading in readings {
-            if let Some(minute) = into.get_mut(&floor(reading.taken().0, MINUTE)) {
-                minute.push(reading);
-            }
-        }
-    };
-    let mut rest = window;
-    while let Some((sealed, beyond)) = raw::next_chunk(connection, &rest, End::Oldest)? {
-        put(sealed);
-        rest = beyond;
-    }
-    loop {
-        let rows = raw::hot(connection, &rest, End::Oldest, READINGS_AT_ONCE)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        rest.first_seq = to_sql(last.seq.0) + 1;
-        put(rows);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::merged;
-
-    #[test]
-    fn spans_that_touch_are_read_once() {
-        assert_eq!(merged(vec![(8, 9), (1, 3), (4, 5), (7, 6), (2, 2)]), vec![(1, 5), (8, 9)]);
-    }
 }

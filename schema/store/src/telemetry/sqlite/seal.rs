@@ -2,28 +2,17 @@
 //! only the exchange of runs for the chunk holds the writer.
 
 use diesel::prelude::*;
-use memcloud_domain::{Reading, Timestamp};
+use memcloud_domain::Timestamp;
 
-use super::left_out::is_damage;
-use super::raw;
-use super::{SqliteTelemetry, lock, to_sql};
+use super::{SqliteTelemetry, lock};
 use crate::StoreError;
+use crate::telemetry::left_out::is_damage;
 use crate::telemetry::schema::{chunks, hot_runs, marks};
-use crate::telemetry::{Upkeep, chunk};
+use crate::telemetry::sealed::Sealed;
+use crate::telemetry::{Upkeep, chunk, raw};
 
 /// So many HEMs are looked up at once; one is sealed in a step, so that a step is short.
 const CANDIDATES: i64 = 64;
-
-struct Sealed {
-    hem_no: i64,
-    runs: usize,
-    first_seq: i64,
-    last_seq: i64,
-    min_ts: i64,
-    max_ts: i64,
-    readings: i64,
-    payload: Vec<u8>,
-}
 
 impl SqliteTelemetry {
     /// Seals a chunk of one of the HEMs with the most hot readings. Runs are not cut: a chunk holds
@@ -33,7 +22,7 @@ impl SqliteTelemetry {
         let Some(hem_no) = self.next_to_seal(wanted, now)? else { return Ok(Upkeep::default()) };
         let made = self
             .read(|connection| raw::oldest_runs(connection, hem_no, wanted))
-            .and_then(|(oldest, runs)| encode(hem_no, &oldest, runs));
+            .and_then(|(oldest, runs)| Sealed::of(hem_no, &oldest, runs));
         match made {
             Ok(sealed) => {
                 self.write_lazily(|connection| {
@@ -41,8 +30,7 @@ impl SqliteTelemetry {
                     lock(&self.known_hems).forget(hem_no);
                     Ok(())
                 })?;
-                let done = usize::try_from(sealed.readings).unwrap_or(0);
-                Ok(Upkeep { done, more: true, damaged: 0 })
+                Ok(Upkeep { done: sealed.count(), more: true, damaged: 0 })
             }
             Err(error) if is_damage(&error) => {
                 self.leave_out(&self.not_sealed, hem_no, &error, now)?;
@@ -71,29 +59,6 @@ impl SqliteTelemetry {
         }
         Ok(queue.pop_front())
     }
-}
-
-fn encode(hem_no: i64, readings: &[Reading], runs: usize) -> Result<Sealed, StoreError> {
-    let (Some(first), Some(last)) = (readings.first(), readings.last()) else {
-        return Err(StoreError::Damaged {
-            what: format!("the count of hot readings of HEM no. {hem_no}"),
-            reason: "there are none".to_owned(),
-        });
-    };
-    let payload = chunk::seal(readings).map_err(|_| StoreError::Invalid {
-        what: "a chunk of readings",
-        reason: format!("{} readings of HEM no. {hem_no} cannot be packed", readings.len()),
-    })?;
-    Ok(Sealed {
-        hem_no,
-        runs,
-        first_seq: to_sql(first.seq.0),
-        last_seq: to_sql(last.seq.0),
-        min_ts: readings.iter().map(|reading| reading.taken().0).min().unwrap_or(0),
-        max_ts: readings.iter().map(|reading| reading.ts.0).max().unwrap_or(0),
-        readings: i64::try_from(readings.len()).unwrap_or(i64::MAX),
-        payload,
-    })
 }
 
 fn exchange(connection: &mut SqliteConnection, sealed: &Sealed) -> Result<(), StoreError> {

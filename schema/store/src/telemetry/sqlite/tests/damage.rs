@@ -78,7 +78,7 @@ fn a_damaged_roll_up_stops_the_coarser_ones_of_its_hem_alone() {
 fn a_log_is_carried_over_beside_commits_and_begins_anew() {
     let house = House::new();
     house.open("h");
-    let log = house.folder.path().join("iot.db-wal");
+    let log = house.place.0.path().join("iot.db-wal");
     for round in 0..40_u64 {
         let entries = (1..=200).map(|seq| reading(round * 200 + seq, T0, seq as f64 / 7.0, None));
         house.commit("h", 1, entries.collect());
