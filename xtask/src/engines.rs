@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use memcloud_test_engines::{AMQP, MONGODB, MYSQL, MariaDb, MongoDb, RabbitMq, is_ci};
+use memcloud_test_engines::{AMQP, MONGOD, MONGODB, MYSQL, MariaDb, MongoDb, RabbitMq, is_ci};
 
 use crate::layout;
 
@@ -106,6 +106,10 @@ impl Engines {
                 Ok(engine) => {
                     eprintln!("engines: {name:?} answers at {}", engine.url());
                     engines.environment.push((variable, engine.url()));
+                    if name == EngineName::MongoDb {
+                        let program = install::mongod(&engines_folder())?;
+                        engines.environment.push((MONGOD, program.display().to_string()));
+                    }
                     engines.started.push(engine);
                 }
                 Err(error) if is_ci() => {

@@ -21,6 +21,8 @@ pub const AMQP: &str = "MEMCLOUD_TEST_AMQP_URL";
 pub const MYSQL: &str = "MEMCLOUD_TEST_MYSQL_URL";
 /// Names a MongoDB replica set, e.g. `mongodb://127.0.0.1:27017/?replicaSet=rs0`.
 pub const MONGODB: &str = "MEMCLOUD_TEST_MONGODB_URL";
+/// Where the program `mongod` is, for tests that start and kill servers of their own.
+pub const MONGOD: &str = "MEMCLOUD_TEST_MONGOD";
 
 /// The RabbitMQ that tests share; without one the test is left out.
 ///

@@ -1,5 +1,5 @@
 //! A replica set of three whose primary is killed under commits. Needs the server's program, in
-//! `MEMCLOUD_TEST_MONGOD`; left out otherwise.
+//! `MEMCLOUD_TEST_MONGOD`; left out otherwise, but not in CI.
 
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
@@ -75,6 +75,7 @@ fn primary(store: &MongoTelemetry, members: &[Member]) -> usize {
 #[test]
 fn the_death_of_the_primary_under_commits_loses_and_doubles_nothing_that_was_acknowledged() {
     let Ok(program) = std::env::var("MEMCLOUD_TEST_MONGOD") else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI nothing is left out");
         println!("left out: MEMCLOUD_TEST_MONGOD names no mongod");
         return;
     };
