@@ -120,6 +120,7 @@ impl SimulatedFleet {
             epoch: opened.epoch,
             mark: opened.mark,
             nodes: hem.nodes().to_vec(),
+            process: None,
             at: now,
         };
         for port in &self.ports.connected {

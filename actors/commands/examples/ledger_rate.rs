@@ -159,6 +159,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             epoch: Epoch(1),
             mark: Seq::NONE,
             nodes: Vec::new(),
+            process: None,
             at: Timestamp(scope.clock().unix_ms()),
         };
         processor.port().ask(connected, PATIENCE).await?;

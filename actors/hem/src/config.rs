@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use memcloud_domain::ProcessId;
+
 /// The files that TLS needs. They are read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -65,6 +67,8 @@ pub struct HemConfig {
     pub retention_raw: Duration,
     /// At a shutdown HEMs are told to come back within this time, each at a random moment.
     pub reconnect_spread: Duration,
+    /// Which process of a cluster this is; absent: there is one process.
+    pub process: Option<ProcessId>,
 }
 
 impl HemConfig {
@@ -95,6 +99,7 @@ impl HemConfig {
             welcome_timeout: Duration::from_secs(10),
             retention_raw: day * 90,
             reconnect_spread: Duration::from_secs(10),
+            process: None,
         }
     }
 }

@@ -71,6 +71,7 @@ fn connected(name: &str, epoch: u64, moment: Timestamp) -> HemConnected {
         epoch: Epoch(epoch),
         mark: Seq::NONE,
         nodes: home(),
+        process: None,
         at: moment,
     }
 }

@@ -113,6 +113,10 @@ text_id! {
     JobId
 }
 text_id! {
+    /// A process of the cloud, named anew whenever it starts.
+    ProcessId
+}
+text_id! {
     /// A command. Made by the cloud (`UUIDv7`), so that ids sort by age.
     CommandId
 }

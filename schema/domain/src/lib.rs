@@ -3,6 +3,9 @@
 //! `actix`, which makes the messages `actix::Message`s.
 
 pub mod access;
+pub mod cluster;
+#[cfg(feature = "actix")]
+mod cluster_messages;
 pub mod command;
 #[cfg(feature = "actix")]
 mod command_messages;
@@ -21,12 +24,13 @@ pub mod status;
 pub mod time;
 
 pub use access::{Access, Role};
+pub use cluster::{Owner, Tenure};
 pub use command::{
     Asker, Claim, ClaimFate, CommandAction, CommandOutcome, CommandRecord, CommandRequest,
     CommandState, Evidence, NodeWhy, Setting, SettingWhy, Sighting, Transition, Wish,
 };
 pub use entry::{Entry, HemEvent, Refusal, RefusalCode};
-pub use ids::{CommandId, Epoch, HemId, InvalidId, JobId, MicrogridId, NodeId, Seq};
+pub use ids::{CommandId, Epoch, HemId, InvalidId, JobId, MicrogridId, NodeId, ProcessId, Seq};
 pub use job::{JobCheckpoint, JobLogLevel, JobLogLine, JobRecord, JobResult, JobState};
 pub use node::{DefaultState, NodeAction, NodeDeclaration, NodeKind};
 pub use quantities::{

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use crate::{
     Entry, Epoch, HemEvent, HemId, HemStatus, JobCheckpoint, JobId, JobLogLine, JobRecord,
-    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, PowerLimits, Quantity, Reading,
-    Secret, Seq, Series, Timestamp,
+    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, PowerLimits, ProcessId, Quantity,
+    Reading, Secret, Seq, Series, Timestamp,
 };
 
+pub use crate::cluster_messages::*;
 pub use crate::command_messages::*;
 pub use crate::query::{HemBatch, HemMark, Order, Page, SeriesSubject, SessionOpened, TimeRange};
 
@@ -184,6 +185,9 @@ pub struct HemConnected {
     pub mark: Seq,
     /// Its nodes as recorded.
     pub nodes: Vec<NodeDeclaration>,
+    /// Which process of a cluster has its socket; absent: there is one process.
+    #[serde(default)]
+    pub process: Option<ProcessId>,
     /// When.
     pub at: Timestamp,
 }

@@ -314,6 +314,7 @@ fn a_home_that_joins_is_seen_from_its_first_entry_once_it_is_known() {
             epoch: Epoch(1),
             mark: Seq(0),
             nodes: Vec::new(),
+            process: None,
             at: Timestamp(NOW),
         };
         town.publisher.tell(connected).unwrap();

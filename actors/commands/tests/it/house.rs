@@ -310,6 +310,7 @@ impl House {
             epoch: Epoch(epoch),
             mark: Seq::NONE,
             nodes: nodes(),
+            process: None,
             at: self.now(),
         };
         self.processor.tell(connected).unwrap();

@@ -137,6 +137,7 @@ impl Session {
             epoch: opened.epoch,
             mark: opened.mark,
             nodes: known.nodes,
+            process: config.process.clone(),
             at: now.wall,
         })));
         let live = Live::new(hem, known.microgrid, opened, &self.rules, now);

@@ -121,6 +121,7 @@ pub(crate) fn connected(name: &str, epoch: u64, at: Timestamp) -> HemConnected {
         epoch: Epoch(epoch),
         mark: Seq::NONE,
         nodes: load_and_grid(),
+        process: None,
         at,
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod api_token;
+pub mod cluster_store;
 mod command;
 mod command_openness;
 pub mod command_store;
@@ -42,6 +43,7 @@ pub mod web_store_address;
 
 pub use admission::{Arrival, ArrivalAnswer, Proof};
 pub use api_token::{ApiToken, NewApiToken};
+pub use cluster_store::{Beat, Claimed, ClusterStore, OwnerRow, ProcessRow, Pulse};
 pub use command_store::{CommandFilter, CommandStore};
 pub use enrolment_token::{EnrolmentToken, NewEnrolmentToken};
 pub use error::RegistryError;
