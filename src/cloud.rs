@@ -2,6 +2,7 @@
 //! a program with an actix system of its own starts a [`Cloud`] beside its own actors.
 
 mod bus;
+mod cluster;
 mod data_folder;
 mod health;
 mod parts;
@@ -15,8 +16,9 @@ use std::time::Duration;
 use actix_rt::{Arbiter, ArbiterHandle};
 use memcloud_bus::Publisher;
 use memcloud_bus::rabbitmq::RabbitMq;
+use memcloud_cluster::StepDown;
 use memcloud_cmo::ChiefMicrogridOperator;
-use memcloud_hem::{HemPorts, HemUnit, StoreHealth};
+use memcloud_hem::{HemConfig, HemPorts, HemUnit, StoreHealth};
 use memcloud_historian::{FlushAndStop, Historian, HistorianMetrics};
 use memcloud_registry::{Clerk, Followers, Randomness, Registry};
 use memcloud_supervision::{Child, Clock, ExitReason, Scope};
@@ -30,6 +32,7 @@ use crate::config::Configuration;
 use crate::metrics::CloudCollector;
 
 use self::bus::bus_for;
+use self::cluster::{Cluster, Neighbours};
 pub use self::data_folder::Addresses;
 use self::data_folder::DataFolder;
 use self::health::{bus_health, commands_health, historian_health, registrar_health};
@@ -57,6 +60,7 @@ pub struct Cloud {
     commands: CommandPorts,
     arbiters: Vec<Arbiter>,
     broker: Option<RabbitMq>,
+    cluster: Option<Cluster>,
 }
 
 impl std::fmt::Debug for Cloud {
@@ -118,6 +122,7 @@ impl Cloud {
         start_maintenance(scope, configuration, &store, &metrics);
         let (commands, command_ports, command_metrics) =
             start_commands(scope, configuration, web_store)?;
+        let cluster = Cluster::start(scope, configuration, &bus, &commands)?;
         let zones = ZoneKeeper::start(scope, historian.port());
         followers.microgrid_changed(zones.port());
 
@@ -133,7 +138,7 @@ impl Cloud {
         ReadingsFeed::start(scope, "commands-feed", &bus, commands.port());
         followers.hem_changed(commands.port()).hem_removed(commands.port());
 
-        let operator = operator(
+        let mut operator = operator(
             configuration,
             &bus,
             &registrar,
@@ -142,6 +147,7 @@ impl Cloud {
             &publisher,
             apps.clone(),
         );
+        operator.ports.needed = cluster.as_ref().map(|cluster| cluster.member.port());
         let dispatch_counts = Arc::clone(&operator.counts);
         let cmo = ChiefMicrogridOperator::start(scope, operator);
         followers
@@ -161,25 +167,44 @@ impl Cloud {
         let arbiters: Vec<Arbiter> =
             (0..configuration.hem.workers).map(|_| Arbiter::new()).collect();
         let (kept_up, clock) = (Arc::clone(&metrics), scope.clock().clone());
+        let mut connected = vec![commands.port(), publisher.port(), status.port()];
+        let mut disconnected = vec![commands.port(), publisher.port(), status.port()];
+        if let Some(cluster) = &cluster {
+            connected.push(cluster.presence.port());
+            disconnected.push(cluster.presence.port());
+        }
+        let process = cluster.as_ref().map(|cluster| cluster.process.clone());
+        let answered = match &cluster {
+            Some(cluster) => cluster.writer.port(),
+            None => commands.port(),
+        };
         let hem = HemUnit::start(
             scope,
-            hem_config(configuration, tls),
+            HemConfig { process: process.clone(), ..hem_config(configuration, tls) },
             HemPorts {
                 authenticate: registrar.port(),
                 open_session: historian.port(),
                 store_entries: historian.port(),
                 close_session: historian.port(),
                 store_health: StoreHealth::new(move || kept_up.keeps_up(clock.instant())),
-                answered: commands.port(),
-                connected: vec![commands.port(), publisher.port(), status.port()],
-                disconnected: vec![commands.port(), publisher.port(), status.port()],
+                answered,
+                connected,
+                disconnected,
                 heard: vec![publisher.port(), status.port()],
                 latest: vec![publisher.port(), status.port()],
             },
             arbiters.iter().map(Arbiter::handle).collect::<Vec<ArbiterHandle>>(),
         )?;
         followers.cut_hem(hem.cut_hem());
-        command_ports.send(hem.send_commands());
+        match &cluster {
+            Some(cluster) => {
+                let neighbours =
+                    Neighbours { hem: &hem, commands: &commands, status: &status, cmo: &cmo };
+                let sender = cluster.tie(scope, &followers, &neighbours);
+                command_ports.send(sender.port());
+            }
+            None => drop(command_ports.send(hem.send_commands())),
+        }
 
         let collected = prometheus::Registry::new();
         collected.register(Box::new(CloudCollector::new(
@@ -187,6 +212,7 @@ impl Cloud {
             Arc::clone(&metrics),
             command_metrics,
             dispatch_counts,
+            cluster.as_ref().map(|cluster| Arc::clone(&cluster.metrics)),
             bus.clone(),
         )))?;
         #[cfg(target_os = "linux")]
@@ -205,6 +231,8 @@ impl Cloud {
                 status: status_ports.clone(),
                 commands: asked_of_commands.clone(),
                 dispatch: DispatchPorts::of(&cmo),
+                cluster: cluster.as_ref().map(Cluster::api_ports),
+                process,
                 apps,
                 health: vec![
                     bus_health(bus.clone()),
@@ -224,6 +252,9 @@ impl Cloud {
         if let Some(admin) = api.admin_address() {
             log::info!("health and metrics on {admin}");
         }
+        if let Some(cluster) = &cluster {
+            cluster.begin(configuration.advertised(addresses.http)?);
+        }
         Ok(Self {
             scope: scope.clone(),
             folder,
@@ -239,6 +270,7 @@ impl Cloud {
             commands: asked_of_commands,
             arbiters,
             broker,
+            cluster,
         })
     }
 
@@ -316,6 +348,10 @@ impl Cloud {
             log::warn!(
                 "not all that HEMs sent is on disk; none of that was acknowledged, and they keep it"
             );
+        }
+        if let Some(cluster) = &self.cluster {
+            // Nothing of its microgrids goes on here: others take them at once.
+            let _ = cluster.member.ask(StepDown, remaining()).await;
         }
         let left = self.scope.shutdown(remaining()).await;
         // After everyone who publishes: their last words are heard by other processes.

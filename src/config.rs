@@ -120,6 +120,7 @@ section!(Http {
     pub bind: SocketAddr,
     #[serde(deserialize_with = "optional_address")]
     pub admin_bind: Option<SocketAddr>,
+    pub advertise: String,
     pub workers: usize,
     pub max_body: usize,
     pub max_connections: usize,
@@ -401,6 +402,32 @@ impl Configuration {
     #[must_use]
     pub fn bus_is_local(&self) -> bool {
         self.bus.url == "local:"
+    }
+
+    /// Whether the cloud may have several processes: everything that they share is a server.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        let is_shared = matches!(self.iot_place(), IotPlace::Mongo(_))
+            && self.web_store_address().is_ok_and(|address| address.is_server());
+        !self.bus_is_local() && is_shared
+    }
+
+    /// Where other processes reach this one's REST API, which listens there.
+    ///
+    /// # Errors
+    /// [`ConfigurationError`] where it listens everywhere and no address was given.
+    pub fn advertised(&self, listens: SocketAddr) -> Result<String, ConfigurationError> {
+        let given = &self.http.advertise;
+        if given.is_empty() && listens.ip().is_unspecified() {
+            return Err(wrong(
+                "http.advertise",
+                format!(
+                    "this process is one of a cluster and listens on {listens}, which is no address that others could use; say where they reach it, e.g. \"10.0.0.7:{}\"",
+                    listens.port()
+                ),
+            ));
+        }
+        Ok(if given.is_empty() { listens.to_string() } else { given.clone() })
     }
 
     fn with_absolute_paths(mut self) -> Result<Self, ConfigurationError> {

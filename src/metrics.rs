@@ -2,6 +2,7 @@
 //! they only get names. Labels are bounded: never the id of a HEM, a microgrid or a job.
 
 mod bus;
+mod cluster;
 mod commands;
 mod dispatch;
 mod families;
@@ -10,6 +11,7 @@ mod historian;
 use std::sync::Arc;
 
 use memcloud_bus::CloudBus;
+use memcloud_cluster::ClusterMetrics;
 use memcloud_commands::CommandMetrics;
 use memcloud_hem::{HemMetrics, SampleKind};
 use memcloud_historian::HistorianMetrics;
@@ -26,6 +28,7 @@ pub struct CloudCollector {
     historian: Arc<HistorianMetrics>,
     commands: Arc<CommandMetrics>,
     dispatch: Arc<DispatchCounts>,
+    cluster: Option<Arc<ClusterMetrics>>,
     bus: CloudBus,
 }
 
@@ -37,9 +40,10 @@ impl CloudCollector {
         historian: Arc<HistorianMetrics>,
         commands: Arc<CommandMetrics>,
         dispatch: Arc<DispatchCounts>,
+        cluster: Option<Arc<ClusterMetrics>>,
         bus: CloudBus,
     ) -> Self {
-        Self { hem, historian, commands, dispatch, bus }
+        Self { hem, historian, commands, dispatch, cluster, bus }
     }
 }
 
@@ -60,6 +64,9 @@ impl Collector for CloudCollector {
         historian::collect(&self.historian, &mut families);
         commands::collect(&self.commands, &mut families);
         dispatch::collect(&self.dispatch, &mut families);
+        if let Some(cluster) = &self.cluster {
+            cluster::collect(cluster, &mut families);
+        }
         bus::collect(&self.bus, &mut families);
         families.into_families()
     }
@@ -88,6 +95,7 @@ mod tests {
                 historian,
                 commands,
                 Arc::default(),
+                Some(Arc::default()),
                 CloudBus::in_process(),
             )))
             .unwrap();
@@ -102,6 +110,7 @@ mod tests {
             "memcloud_commands_turned_down_total 1",
             "memcloud_commands_total{state=\"expired\"} 0",
             "memcloud_dispatch_refused_total{why=\"envelope\"} 0",
+            "memcloud_cluster_microgrids 0",
             "memcloud_bus_queues{exchange=\"events\"} 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

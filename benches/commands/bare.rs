@@ -130,7 +130,7 @@ impl Server {
                 std::thread::sleep(REST);
                 continue;
             }
-            self.store.write_commands(&rows)?;
+            self.store.write_commands(&rows, &[])?;
             for (at, record) in sending {
                 let frame = self.frame(&record);
                 if let Some(open) = self.open.get_mut(record.id.as_str()) {

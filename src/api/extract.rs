@@ -44,6 +44,8 @@ pub(crate) struct Body<T> {
     pub(crate) value: T,
     /// SHA-256 of the bytes as they came.
     pub(crate) digest: [u8; 32],
+    /// The bytes.
+    pub(crate) bytes: web::Bytes,
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
@@ -97,7 +99,7 @@ fn is_json(content_type: &str) -> bool {
     is_json && !parts.any(foreign_charset)
 }
 
-fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<Body<T>> {
+fn parse_body<T: DeserializeOwned>(bytes: &web::Bytes) -> ApiResult<Body<T>> {
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
     // Serde would read a list as the fields in their order, which no document allows.
     if text.trim_ascii_start().first() == Some(&b'[') {
@@ -111,7 +113,7 @@ fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<Body<T>> {
         ApiError::new(ErrorCode::BadBody, located(&error.path().to_string(), error.inner()))
     })?;
     json.end().map_err(|error| ApiError::new(ErrorCode::BadBody, error.to_string()))?;
-    Ok(Body { value, digest: Sha256::digest(bytes).into() })
+    Ok(Body { value, digest: Sha256::digest(bytes).into(), bytes: bytes.clone() })
 }
 
 /// An error with the path of its field, unless it is about the whole. Bounded: it may quote what came.
@@ -152,9 +154,13 @@ mod tests {
         );
     }
 
+    fn read<T: DeserializeOwned>(text: &str) -> ApiResult<Body<T>> {
+        parse_body(&web::Bytes::copy_from_slice(text.as_bytes()))
+    }
+
     #[test]
     fn a_wrong_field_of_a_body_is_named() {
-        let wrong = |body: &str| detail(parse_body::<NewHem>(body.as_bytes()));
+        let wrong = |body: &str| detail(read::<NewHem>(body));
         assert!(wrong(r#"{"id":7,"microgrid":"m"}"#).starts_with("id: "));
         assert!(wrong(r#"{"id":"A","microgrid":"m"}"#).contains("\"A\" is not a valid id"));
         assert!(wrong(r#"{"id":"a"}"#).contains("`microgrid`"));
@@ -163,17 +169,17 @@ mod tests {
         assert!(wrong(r#" ["a","m"]"#).contains("must be a JSON object"));
         assert!(wrong(r#"{"id":"a","microgrid":"m"} x"#).contains("trailing"));
         let nested = r#"{"id":"a","name":"n","limits":{"import_watts":"much"}}"#;
-        let error = detail(parse_body::<NewMicrogrid>(nested.as_bytes()));
+        let error = detail(read::<NewMicrogrid>(nested));
         assert!(error.starts_with("limits.import_watts: "), "{error}");
         let listed = r#"{"id":"a","name":"n","limits":[1,2]}"#;
-        let error = detail(parse_body::<NewMicrogrid>(listed.as_bytes()));
+        let error = detail(read::<NewMicrogrid>(listed));
         assert!(error.starts_with("limits: "), "{error}");
     }
 
     #[test]
     fn a_hostile_body_cannot_fill_the_answer() {
         let body = format!("{{\"state\":\"{}\"}}", "x".repeat(100_000));
-        assert!(detail(parse_body::<JobChange>(body.as_bytes())).len() < 600);
+        assert!(detail(read::<JobChange>(&body)).len() < 600);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Context, Handler, Message};
 use memcloud_bus::CloudBus;
-use memcloud_domain::HemStatus;
+use memcloud_cluster::GetCluster;
 use memcloud_domain::messages::{
-    CancelCommand, GetCommand, GetRoster, GetSeries, ListCommands, ListEvents, ListMarks,
-    ListReadings, RequestCommands,
+    CancelCommand, FindOwner, GetCommand, GetRoster, GetSeries, ListCommands, ListEvents,
+    ListMarks, ListReadings, RequestCommands,
 };
+use memcloud_domain::{HemStatus, ProcessId};
 use memcloud_microgrid::{ExplainNodes, SubmitWishes};
 use memcloud_registry as registry;
 use memcloud_rest::Away;
@@ -180,6 +181,14 @@ ports! {
     }
 }
 
+ports! {
+    /// What is asked of the `ClusterMember`.
+    ClusterPorts {
+        find_owner: FindOwner,
+        get_cluster: GetCluster,
+    }
+}
+
 /// Asks one part of the cloud whether it can do its work: what is away now, nothing if all is well.
 pub type HealthProbe =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Away>> + Send>> + Send + Sync>;
@@ -203,6 +212,10 @@ pub struct Handles {
     pub commands: CommandPorts,
     /// Wishes, and why nodes are as they are.
     pub dispatch: DispatchPorts,
+    /// Who runs what, in a cluster.
+    pub cluster: Option<ClusterPorts>,
+    /// The name of this process in a cluster.
+    pub process: Option<ProcessId>,
     /// The apps that can be deployed.
     pub apps: AppCatalogue,
     /// Where the live feed listens.

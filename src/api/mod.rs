@@ -14,6 +14,7 @@ mod idempotency;
 mod live;
 mod metrics;
 mod openapi;
+mod owner;
 mod rate;
 mod routes;
 mod server;
@@ -24,7 +25,8 @@ mod waiting;
 
 pub use error::{ApiError, ErrorCode};
 pub use handles::{
-    CommandPorts, DispatchPorts, Handles, HealthProbe, HistorianPorts, RegistrarPorts, StatusPorts,
+    ClusterPorts, CommandPorts, DispatchPorts, Handles, HealthProbe, HistorianPorts,
+    RegistrarPorts, StatusPorts,
 };
 pub use openapi::openapi;
 pub use server::{ApiServer, serve};

@@ -7,6 +7,7 @@ use memcloud_bus::{CloudBus, Publisher};
 use memcloud_cmo::{OperatorAssembly, OperatorLimits, OperatorPorts};
 use memcloud_commands::{
     CommandIds, CommandMetrics, CommandParts, CommandPorts, CommandProcessor, CommandsConfig,
+    Holdings,
 };
 use memcloud_hem::{HemConfig, TlsFiles};
 use memcloud_historian::{
@@ -97,6 +98,11 @@ pub(super) fn start_commands(
         ids: CommandIds::system().context("no random numbers for the ids of commands")?,
         metrics: Arc::clone(&metrics),
         config: CommandsConfig {
+            holdings: if configuration.is_cluster() {
+                Holdings::Tenures
+            } else {
+                Holdings::Everything
+            },
             result_timeout: settings.result_timeout,
             effect_window: settings.effect_window,
             expires: settings.expires,
@@ -156,6 +162,7 @@ pub(super) fn operator(
                 events: Some(historian.port()),
             },
             with_jobs: registrar.port(),
+            needed: None,
         },
         catalogue: Arc::new(apps),
         threads: StepThreads::new(STEPS_AT_A_TIME, STEPS_THAT_HANG),

@@ -42,6 +42,11 @@ pub(super) fn collect(metrics: &CommandMetrics, families: &mut Families) {
             &metrics.dropped_answers,
         ),
         (
+            "memcloud_commands_fenced_writes_total",
+            "Transactions that were not written, because another process runs the microgrid.",
+            &metrics.fenced_writes,
+        ),
+        (
             "memcloud_commands_unheard_offers_total",
             "Offers to dispatch that found nobody, or no space; they are made again.",
             &metrics.unheard_offers,

@@ -211,7 +211,7 @@ impl Handler<SendCommands> for SimulatedFleet {
         let hem = self.hems.iter_mut().find(|hem| *hem.hem() == send.hem).ok_or(NotConnected)?;
         let epoch = hem.epoch().ok_or(NotConnected)?;
         for command in &send.commands {
-            let answer = hem.carry_out(command, epoch, now);
+            let answer = hem.carry_out(command, &self.microgrid, epoch, now);
             // One that is lost is asked for again, and answered again.
             drop(self.ports.answered.tell(answer));
         }

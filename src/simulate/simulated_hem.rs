@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use memcloud_domain::messages::{CommandAnswered, Durability, OutgoingCommand};
 use memcloud_domain::{
-    Entry, Epoch, HemEvent, HemId, NodeDeclaration, NodeReading, Reading, Secret, Seq, Timestamp,
-    Watts,
+    Entry, Epoch, HemEvent, HemId, MicrogridId, NodeDeclaration, NodeReading, Reading, Secret, Seq,
+    Timestamp, Watts,
 };
 use memcloud_emulator::Home;
 use memcloud_worker::apps::load_priority::{GRID_RESTORED, ISLANDED};
@@ -150,6 +150,7 @@ impl SimulatedHem {
     pub(super) fn carry_out(
         &mut self,
         command: &OutgoingCommand,
+        microgrid: &MicrogridId,
         epoch: Epoch,
         now: Timestamp,
     ) -> CommandAnswered {
@@ -160,6 +161,7 @@ impl SimulatedHem {
         });
         CommandAnswered {
             hem: self.hem.clone(),
+            microgrid: microgrid.clone(),
             epoch,
             command: command.command.clone(),
             outcome: result.outcome,

@@ -235,6 +235,7 @@ fn operator_ports(
             events: Some(historian.port()),
         },
         with_jobs: registrar.port(),
+        needed: None,
     }
 }
 

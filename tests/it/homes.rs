@@ -1,5 +1,7 @@
 //! Homes for the tests: HEMs of the SDK over real TLS, and what they were acknowledged.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,8 +66,13 @@ fn node(number: u8, name: &str, kind: NodeKind) -> NodeDeclaration {
 impl TestHome {
     /// Connects a HEM by its device key.
     pub(crate) fn connect(cloud: &TestCloud, id: &str, key: &str) -> Self {
-        let tls = trust(&cloud.ca(), None).unwrap();
-        let transport = TlsTransport::new(&cloud.hem.to_string(), tls).unwrap();
+        Self::connect_to(cloud.hem, &cloud.ca(), id, key)
+    }
+
+    /// The same at an address.
+    pub(crate) fn connect_to(address: SocketAddr, ca: &Path, id: &str, key: &str) -> Self {
+        let tls = trust(ca, None).unwrap();
+        let transport = TlsTransport::new(&address.to_string(), tls).unwrap();
         let credential = Credential::Key(Secret::new(key));
         let config = HemConfig {
             nodes: Some(vec![

@@ -10,6 +10,7 @@
     reason = "a test may fail loudly, and says what it counted"
 )]
 
+mod cluster;
 mod command_faults;
 mod commands;
 mod commands_of_the_shell;

@@ -159,6 +159,18 @@ impl TestCloud {
         std::fs::read_to_string(self.folder().join("memcloud.log")).unwrap_or_default()
     }
 
+    /// Whether its process runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let process = self.process.as_ref().expect("it runs");
+        let id = nix::unistd::Pid::from_raw(i32::try_from(process.id()).unwrap());
+        nix::sys::signal::kill(id, signal).unwrap();
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -169,9 +181,8 @@ impl TestCloud {
 
     /// SIGTERM, and waits for its end.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
         let mut process = self.process.take().expect("it runs");
-        let id = nix::unistd::Pid::from_raw(i32::try_from(process.id()).unwrap());
-        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
         eventually("memcloud serve ends after SIGTERM", || process.try_wait().unwrap())
     }
 

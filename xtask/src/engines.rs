@@ -120,6 +120,15 @@ impl Engines {
                 ),
             }
         }
+        match install::haproxy() {
+            Ok(()) => {}
+            Err(error) if is_ci() => {
+                return Err(error.context("HAProxy is needed, since CI is set"));
+            }
+            Err(error) => {
+                eprintln!("engines: the tests of several processes are LEFT OUT: {error:#}");
+            }
+        }
         Ok(engines)
     }
 

@@ -40,6 +40,7 @@ fn allowed(package: &str) -> &'static [&'static str] {
         "memcloud-worker" => &["supervision", "domain", "bus"],
         "memcloud-microgrid" => &["supervision", "domain", "bus", "worker"],
         "memcloud-cmo" => &["supervision", "domain", "bus", "worker", "microgrid"],
+        "memcloud-cluster" => &["supervision", "domain", "bus", "store"],
         "memcloud-sdk" => &["wire", "rest", "domain"],
         "memcloud-emulator" => &["sdk", "wire", "domain"],
         _ => &[],

@@ -9,12 +9,13 @@ use memcloud_domain::messages::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Exchange, ExchangeKind, InProcessExchange};
+use crate::{Exchange, ExchangeKind, InProcessExchange, NOTES, Note};
 
 /// The topic exchange of commits: key the microgrid's id, one message per commit and microgrid.
 pub const READINGS: &str = "memcloud.readings";
 /// The fanout exchange of facts.
 pub const EVENTS: &str = "memcloud.events";
+const STATUSES: &str = "memcloud.statuses";
 
 /// A fact, as everyone who shows or watches the cloud is told it. May be lost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,22 +80,33 @@ pub struct CloudBus {
     pub readings: Arc<dyn Exchange<ReadingsCommitted>>,
     /// What happened; fanout.
     pub events: Arc<dyn Exchange<CloudEvent>>,
+    /// How HEMs stand, as this process's `StatusMonitor` says it; fanout, within the process. Every
+    /// process of a cluster comes to the same by itself.
+    pub statuses: Arc<dyn Exchange<CloudEvent>>,
+    /// What processes say to each other; topic.
+    pub notes: Arc<dyn Exchange<Note>>,
     /// Entries of a commit that one message carries; a larger commit is published in parts.
     pub entries_per_message: usize,
 }
 
+fn statuses() -> Arc<dyn Exchange<CloudEvent>> {
+    Arc::new(InProcessExchange::new(STATUSES, ExchangeKind::Fanout))
+}
+
 impl CloudBus {
-    /// Both exchanges within this process.
+    /// All exchanges within this process.
     #[must_use]
     pub fn in_process() -> Self {
         Self {
             readings: Arc::new(InProcessExchange::new(READINGS, ExchangeKind::Topic)),
             events: Arc::new(InProcessExchange::new(EVENTS, ExchangeKind::Fanout)),
+            statuses: statuses(),
+            notes: Arc::new(InProcessExchange::new(NOTES, ExchangeKind::Topic)),
             entries_per_message: usize::MAX,
         }
     }
 
-    /// Both exchanges on a RabbitMQ, shared with every process that uses it.
+    /// The exchanges on a RabbitMQ, shared with every process that uses it.
     #[cfg(feature = "rabbitmq")]
     #[must_use]
     pub fn on_rabbitmq(broker: &crate::rabbitmq::RabbitMq) -> Self {
@@ -106,6 +118,8 @@ impl CloudBus {
         Self {
             readings: Arc::new(broker.exchange(READINGS, ExchangeKind::Topic, COMMITS)),
             events: Arc::new(broker.exchange(EVENTS, ExchangeKind::Fanout, FACTS)),
+            statuses: statuses(),
+            notes: Arc::new(broker.exchange(NOTES, ExchangeKind::Topic, FACTS)),
             entries_per_message: ENTRIES_PER_MESSAGE,
         }
     }
@@ -113,7 +127,7 @@ impl CloudBus {
     /// Why nothing gets through at present, if that is so.
     #[must_use]
     pub fn away(&self) -> Option<String> {
-        self.readings.away().or_else(|| self.events.away())
+        self.readings.away().or_else(|| self.events.away()).or_else(|| self.notes.away())
     }
 }
 

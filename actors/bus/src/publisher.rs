@@ -63,6 +63,14 @@ impl Handler<ReadingsCommitted> for Publisher {
     }
 }
 
+impl Handler<HemStatusChanged> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, fact: HemStatusChanged, _: &mut Context<Self>) {
+        self.bus.statuses.publish("", CloudEvent::from(fact));
+    }
+}
+
 macro_rules! publish_event {
     ($($fact:ident),*) => {$(
         impl Handler<$fact> for Publisher {
@@ -74,12 +82,4 @@ macro_rules! publish_event {
         }
     )*};
 }
-publish_event!(
-    HemConnected,
-    HemDisconnected,
-    HemHeard,
-    LatestSeen,
-    HemStatusChanged,
-    JobReported,
-    CommandChanged
-);
+publish_event!(HemConnected, HemDisconnected, HemHeard, LatestSeen, JobReported, CommandChanged);

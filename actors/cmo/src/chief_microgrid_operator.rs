@@ -14,9 +14,10 @@ use actix::{
 use memcloud_bus::{CloudBus, CloudEvent, Delivery, Pattern};
 use memcloud_domain::messages::{
     CommandChanged, DispatchCommand, HemChanged, HemRemoved, JobChanged, JobRemoved,
-    ListMicrogridsWithJobs, MicrogridChanged, MicrogridRemoved, ReadingsCommitted,
+    LeaveMicrogrid, ListMicrogridsWithJobs, MicrogridChanged, MicrogridNeeded, MicrogridRemoved,
+    MicrogridTaken, ReadingsCommitted,
 };
-use memcloud_domain::{MicrogridId, NodeWhy};
+use memcloud_domain::{MicrogridId, NodeWhy, Tenure};
 use memcloud_microgrid::{
     AssignJob, DispatchCounts, ExplainNodes, GetJob, HappenedInMicrogrid, JobStanding, ListJobs,
     MicrogridAssembly, MicrogridError, MicrogridLimits, MicrogridPorts, MicrogridSupervisor,
@@ -38,6 +39,9 @@ pub struct OperatorPorts {
     pub microgrid: MicrogridPorts,
     /// Which microgrids have jobs.
     pub with_jobs: Port<ListMicrogridsWithJobs>,
+    /// In a cluster: who sees to it that a microgrid has an owner. Only microgrids that were given to this
+    /// process get a supervisor then. Absent: all do, since there is one process.
+    pub needed: Option<Port<MicrogridNeeded>>,
 }
 
 /// The operator's bounds and times.
@@ -96,6 +100,10 @@ pub struct ChiefMicrogridOperator {
     assembly: OperatorAssembly,
     scope: Scope,
     supervisors: BTreeMap<MicrogridId, Child<MicrogridSupervisor>>,
+    /// In a cluster: the microgrids that this process runs.
+    tenures: BTreeMap<MicrogridId, Tenure>,
+    /// Those that it does not run and asked an owner for, and when.
+    asked_for: BTreeMap<MicrogridId, Instant>,
     /// Microgrids whose supervisor failed for good, and when it is tried again.
     on_parole: BTreeMap<MicrogridId, Instant>,
     refused: u64,
@@ -104,6 +112,13 @@ pub struct ChiefMicrogridOperator {
 impl ChiefMicrogridOperator {
     const TICK: Duration = Duration::from_secs(5);
     const RETRY: Duration = Duration::from_secs(2);
+    /// How soon an owner is asked for again, for a microgrid that another process runs or nobody does.
+    const ASK_FOR_OWNER_AGAIN: Duration = Duration::from_secs(5);
+    /// How long a supervisor may take to stop whose microgrid may be another process's already.
+    const LEAVE_AT_ONCE: Duration = Duration::from_secs(1);
+    /// How often a process of a cluster looks which microgrids have jobs: one that was given up, and of
+    /// which nobody heard, is found again.
+    const FIND_JOBS_AGAIN: Duration = Duration::from_secs(60);
 
     /// Starts the operator below a scope, named `cmo`.
     pub fn start(scope: &Scope, assembly: OperatorAssembly) -> Child<Self> {
@@ -114,6 +129,8 @@ impl ChiefMicrogridOperator {
             assembly: assembly.clone(),
             scope: own,
             supervisors: BTreeMap::new(),
+            tenures: BTreeMap::new(),
+            asked_for: BTreeMap::new(),
             on_parole: BTreeMap::new(),
             refused: 0,
         })
@@ -132,6 +149,10 @@ impl ChiefMicrogridOperator {
             let microgrid = microgrid.clone();
             return Err(MicrogridError::Unreachable { microgrid, source: AskError::Stopped });
         }
+        if self.is_elsewhere(microgrid) {
+            self.ask_for_owner(microgrid);
+            return Err(MicrogridError::RunElsewhere { microgrid: microgrid.clone() });
+        }
         let limit = self.assembly.limits.microgrids;
         if self.supervisors.len() >= limit {
             self.refused += 1;
@@ -140,6 +161,7 @@ impl ChiefMicrogridOperator {
         log::info!(microgrid = microgrid.as_str(); "a microgrid gets its supervisor");
         let assembly = MicrogridAssembly {
             microgrid: microgrid.clone(),
+            tenure: self.tenures.get(microgrid).cloned(),
             ports: self.assembly.ports.microgrid.clone(),
             catalogue: Arc::clone(&self.assembly.catalogue),
             threads: self.assembly.threads.clone(),
@@ -150,6 +172,29 @@ impl ChiefMicrogridOperator {
         let supervisor = MicrogridSupervisor::start(&self.scope, spec, assembly);
         self.supervisors.insert(microgrid.clone(), supervisor.clone());
         Ok(supervisor)
+    }
+
+    // -------------------------------------------------------------------------------- a cluster
+
+    /// Whether there is a cluster, and another process of it (or none) runs a microgrid.
+    fn is_elsewhere(&self, microgrid: &MicrogridId) -> bool {
+        self.assembly.ports.needed.is_some() && !self.tenures.contains_key(microgrid)
+    }
+
+    /// Sees to it that somebody runs a microgrid; not again for a while.
+    fn ask_for_owner(&mut self, microgrid: &MicrogridId) {
+        let Some(needed) = &self.assembly.ports.needed else { return };
+        let now = self.scope.clock().instant();
+        let is_recent = |at: &Instant| now < *at + Self::ASK_FOR_OWNER_AGAIN;
+        if self.asked_for.get(microgrid).is_some_and(is_recent) {
+            return;
+        }
+        if self.asked_for.len() >= self.assembly.limits.microgrids {
+            self.asked_for.retain(|_, at| is_recent(at));
+        }
+        if needed.tell(MicrogridNeeded { microgrid: microgrid.clone() }).is_ok() {
+            self.asked_for.insert(microgrid.clone(), now);
+        }
     }
 
     fn take_on(&mut self, microgrid: &MicrogridId, context: &mut Context<Self>) {
@@ -173,7 +218,14 @@ impl ChiefMicrogridOperator {
             match answer {
                 Ok(microgrids) => {
                     for microgrid in microgrids {
-                        operator.take_on(&microgrid, context);
+                        if operator.is_elsewhere(&microgrid) {
+                            operator.ask_for_owner(&microgrid);
+                        } else {
+                            operator.take_on(&microgrid, context);
+                        }
+                    }
+                    if operator.assembly.ports.needed.is_some() {
+                        context.run_later(Self::FIND_JOBS_AGAIN, Self::find_jobs);
                     }
                 }
                 Err(reason) => {
@@ -194,7 +246,9 @@ impl ChiefMicrogridOperator {
             .collect();
         for microgrid in over {
             self.on_parole.remove(&microgrid);
-            self.take_on(&microgrid, context);
+            if !self.is_elsewhere(&microgrid) {
+                self.take_on(&microgrid, context);
+            }
         }
     }
 
@@ -237,10 +291,13 @@ impl ChiefMicrogridOperator {
         }
     }
 
-    fn stop_supervisor(&mut self, microgrid: &MicrogridId) -> ResponseFuture<()> {
+    fn stop_supervisor(
+        &mut self,
+        microgrid: &MicrogridId,
+        deadline: Duration,
+    ) -> ResponseFuture<()> {
         self.on_parole.remove(microgrid);
         let supervisor = self.supervisors.remove(microgrid);
-        let deadline = self.assembly.limits.ask_deadline;
         Box::pin(async move {
             if let Some(supervisor) = supervisor {
                 supervisor.stop(deadline).await;
@@ -266,6 +323,7 @@ impl Observe for ChiefMicrogridOperator {
     fn observe(&self) -> Value {
         json!({
             "microgrids": self.supervisors.len(),
+            "tenures": self.tenures.len(),
             "on_parole": self.on_parole.keys().map(MicrogridId::as_str).take(20).collect::<Vec<_>>(),
             "refused": self.refused,
         })
@@ -378,11 +436,39 @@ pass_on!(
     CommandChanged by |fact: &CommandChanged| fact.command.microgrid.clone(),
 );
 
+impl Handler<MicrogridTaken> for ChiefMicrogridOperator {
+    type Result = ();
+
+    fn handle(&mut self, taken: MicrogridTaken, context: &mut Context<Self>) {
+        let microgrid = taken.tenure.microgrid.clone();
+        if self.tenures.get(&microgrid) == Some(&taken.tenure) {
+            return;
+        }
+        self.asked_for.remove(&microgrid);
+        // One of an earlier tenure would write under it.
+        let earlier = self.stop_supervisor(&microgrid, Self::LEAVE_AT_ONCE);
+        context.spawn(wrap_future(earlier).map(|(), _, _| ()));
+        self.tenures.insert(microgrid.clone(), taken.tenure);
+        self.take_on(&microgrid, context);
+    }
+}
+
+impl Handler<LeaveMicrogrid> for ChiefMicrogridOperator {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, leave: LeaveMicrogrid, _: &mut Context<Self>) -> Self::Result {
+        self.tenures.remove(&leave.microgrid);
+        let deadline =
+            if leave.in_order { self.assembly.limits.ask_deadline } else { Self::LEAVE_AT_ONCE };
+        self.stop_supervisor(&leave.microgrid, deadline)
+    }
+}
+
 impl Handler<MicrogridRemoved> for ChiefMicrogridOperator {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, removed: MicrogridRemoved, _: &mut Context<Self>) -> Self::Result {
-        self.stop_supervisor(&removed.microgrid)
+        self.stop_supervisor(&removed.microgrid, self.assembly.limits.ask_deadline)
     }
 }
 
@@ -390,7 +476,7 @@ impl Handler<RemoveMicrogrid> for ChiefMicrogridOperator {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, remove: RemoveMicrogrid, _: &mut Context<Self>) -> Self::Result {
-        self.stop_supervisor(&remove.microgrid)
+        self.stop_supervisor(&remove.microgrid, self.assembly.limits.ask_deadline)
     }
 }
 

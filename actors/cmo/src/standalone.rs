@@ -82,7 +82,7 @@ impl Standalone {
         };
         let assembly = OperatorAssembly {
             bus: bus.clone(),
-            ports: OperatorPorts { microgrid, with_jobs: jobs.port() },
+            ports: OperatorPorts { microgrid, with_jobs: jobs.port(), needed: None },
             catalogue: Arc::new(catalogue),
             threads,
             limits,

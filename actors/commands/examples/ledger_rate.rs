@@ -48,6 +48,7 @@ struct Neighbours {
     place: Port<PlaceOrders>,
     answered: Port<CommandAnswered>,
     waiting: Waiting,
+    microgrid: MicrogridId,
     clock: Clock,
 }
 
@@ -87,6 +88,7 @@ impl Handler<SendCommands> for Neighbours {
         for command in send.commands {
             let answer = CommandAnswered {
                 hem: send.hem.clone(),
+                microgrid: self.microgrid.clone(),
                 epoch: Epoch(1),
                 command: command.command,
                 outcome: CommandOutcome::Done,
@@ -141,15 +143,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (place, answered) = (processor.port(), processor.port());
     let (shared, clock) = (Arc::clone(&waiting), scope.clock().clone());
     let spec = ChildSpec::new("neighbours").mailbox(8_192);
+    let microgrid = MicrogridId::new("fontana")?;
+    let own = microgrid.clone();
     let neighbours = scope.supervise(spec, move |_| Neighbours {
         place: place.clone(),
         answered: answered.clone(),
         waiting: Arc::clone(&shared),
+        microgrid: own.clone(),
         clock: clock.clone(),
     });
     ports.dispatch(neighbours.port()).send(neighbours.port()).changed(neighbours.port());
 
-    let microgrid = MicrogridId::new("fontana")?;
     let mut hems = Vec::new();
     for number in 0..arguments.hems {
         let hem = HemId::new(&format!("hem-{number}"))?;

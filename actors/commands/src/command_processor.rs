@@ -12,9 +12,10 @@ use actix::{
 };
 use memcloud_domain::messages::{
     CancelCommand, CommandAnswered, CommandChanged, CommandError, DispatchCommand, GetCommand,
-    GetRoster, HemBatch, HemChanged, HemConnected, HemDisconnected, HemRemoved, ListCommands,
-    ListOpenCommands, OrderDraft, OutgoingCommand, Page, PlaceOrders, Placement, ReadEntriesAfter,
-    ReadingsCommitted, RequestCommands, RosterHem, SendCommands, Unavailable, Verdict,
+    GetRoster, HemBatch, HemChanged, HemConnected, HemDisconnected, HemRemoved, LeaveMicrogrid,
+    ListCommands, ListOpenCommands, MicrogridTaken, OrderDraft, OutgoingCommand, Page, PlaceOrders,
+    Placement, ProcessesChanged, ReadEntriesAfter, ReadingsCommitted, RequestCommands, RosterHem,
+    SendCommands, Unavailable, Verdict,
 };
 use memcloud_domain::{CommandId, CommandRecord, HemId, MicrogridId, Timestamp};
 use memcloud_store::registry::CommandStore;
@@ -27,7 +28,10 @@ use crate::fleet_budget::FleetBudget;
 use crate::known_hems::KnownHems;
 use crate::ledger::journal::{Reply, Told, WEB_STORE};
 use crate::ledger::operation::{Operation, Placing};
-use crate::message_table::{LedgerMoved, MessageTable, Operate, StoreDoor, TableParts};
+use crate::message_table::{
+    CloseLedger, LedgerMoved, MessageTable, OpenLedger, Operate, TableParts,
+};
+use crate::shelves::StoreDoors;
 use crate::{
     CommandIds, CommandMetrics, CommandPorts, CommandsConfig, CommandsHealth, GetHealth, request,
 };
@@ -67,7 +71,7 @@ impl std::fmt::Debug for CommandParts {
 pub struct CommandProcessor {
     parts: CommandParts,
     scope: Scope,
-    door: StoreDoor,
+    doors: StoreDoors,
     table: Option<Child<MessageTable>>,
     budget: FleetBudget,
     hems: KnownHems,
@@ -88,11 +92,11 @@ impl CommandProcessor {
     pub fn start(scope: &Scope, parts: CommandParts) -> Child<Self> {
         let spec =
             ChildSpec::new("commands").policy(RestartPolicy::permanent()).mailbox(Self::MAILBOX);
-        let door = StoreDoor::default();
-        scope.supervise(spec, move |own| Self::new(own, parts.clone(), door.clone()))
+        let doors = StoreDoors::default();
+        scope.supervise(spec, move |own| Self::new(own, parts.clone(), doors.clone()))
     }
 
-    fn new(scope: Scope, parts: CommandParts, door: StoreDoor) -> Self {
+    fn new(scope: Scope, parts: CommandParts, doors: StoreDoors) -> Self {
         let now = scope.clock().instant();
         Self {
             budget: FleetBudget::new(parts.config.fleet_watts_per_minute, now),
@@ -100,7 +104,7 @@ impl CommandProcessor {
             hems: KnownHems::new(parts.config.hems),
             parts,
             scope,
-            door,
+            doors,
             table: None,
             offers: VecDeque::new(),
             is_offering: false,
@@ -117,10 +121,17 @@ impl CommandProcessor {
 
     // ------------------------------------------------------------------------------- the ledger
 
+    /// The same about a HEM; nothing where nobody has said whose it is.
+    fn operate_on(&self, hem: &HemId, operation: Operation) {
+        if let Some(microgrid) = self.hems.microgrid(hem).cloned() {
+            self.operate(microgrid, operation, Reply::Nobody);
+        }
+    }
+
     /// Has the table do something; whoever asked hears of it by the reply.
-    fn operate(&self, operation: Operation, reply: Reply) {
+    fn operate(&self, microgrid: MicrogridId, operation: Operation, reply: Reply) {
         let Some(table) = &self.table else { return };
-        if let Err(error) = table.tell(Operate { operation, reply }) {
+        if let Err(error) = table.tell(Operate { microgrid, operation, reply }) {
             // With the reply whoever asked hears that it was not taken.
             let Operate { operation, .. } = error.into_message();
             if let Operation::Answer(_) = operation {
@@ -147,6 +158,9 @@ impl CommandProcessor {
 
     /// Carries out what follows from what is on disk now.
     fn moved(&mut self, told: Told, context: &mut Context<Self>) {
+        for record in told.opened.iter().chain(&told.changed) {
+            self.hems.belongs(&record.hem, &record.microgrid);
+        }
         for record in &told.opened {
             self.follow(record, context);
         }
@@ -226,18 +240,23 @@ impl CommandProcessor {
             wrap_future::<_, Self>(async move { sockets.ask(sending, ASK_DEADLINE).await });
         context.spawn(answer.map(move |answer, processor, _| match answer {
             Ok(Ok(())) if is_question => {
-                processor.operate(Operation::Connected(hem, epoch), Reply::Nobody);
+                processor.operate_on(&hem, Operation::Connected(hem.clone(), epoch));
             }
             Ok(Err(_)) if !is_question => {
                 // It is sent again when the HEM is back.
-                processor.operate(Operation::Disconnected(hem, epoch), Reply::Nobody);
+                processor.operate_on(&hem, Operation::Disconnected(hem.clone(), epoch));
             }
             _ => {}
         }));
     }
 
     /// Asks after HEMs of which nobody said whether they are connected.
-    fn look_for_unknown(&mut self, verdicts: &[Verdict], context: &mut Context<Self>) {
+    fn look_for_unknown(
+        &mut self,
+        microgrid: &MicrogridId,
+        verdicts: &[Verdict],
+        context: &mut Context<Self>,
+    ) {
         let mut unknown: Vec<&HemId> = verdicts
             .iter()
             .filter_map(|verdict| match verdict {
@@ -248,6 +267,7 @@ impl CommandProcessor {
         unknown.sort();
         unknown.dedup();
         for hem in unknown {
+            self.hems.belongs(hem, microgrid);
             self.send(hem.clone(), Vec::new(), context);
         }
     }
@@ -289,7 +309,7 @@ impl CommandProcessor {
         }
         let nodes = self.hems.nodes(&batch.hem);
         for (command, event) in self.watches.readings(batch, &nodes, self.now()) {
-            self.operate(Operation::Find(command, event), Reply::Nobody);
+            self.operate_on(&batch.hem, Operation::Find(command, event));
         }
     }
 
@@ -331,7 +351,7 @@ impl CommandProcessor {
         let nodes = self.hems.nodes(&batch.hem);
         let (shown, more) = self.watches.looked_up(command, batch, &nodes);
         if let Some((command, event)) = shown {
-            self.operate(Operation::Find(command, event), Reply::Nobody);
+            self.operate_on(&batch.hem, Operation::Find(command, event));
         }
         self.look_ups.extend(more);
     }
@@ -377,7 +397,7 @@ impl Actor for CommandProcessor {
             store: Arc::clone(&self.parts.store),
             metrics: Arc::clone(&self.parts.metrics),
             config: self.parts.config,
-            door: self.door.clone(),
+            doors: self.doors.clone(),
             told,
         };
         let spec = ChildSpec::new("message-table")
@@ -432,8 +452,11 @@ impl Handler<RequestCommands> for CommandProcessor {
                 return Box::pin(std::future::ready(Err(refusal.into())));
             }
         };
+        let Some(microgrid) = records.first().map(|record| record.microgrid.clone()) else {
+            return Box::pin(std::future::ready(Ok(Vec::new())));
+        };
         let (reply, answer) = oneshot::channel();
-        self.operate(Operation::Accept(records), Reply::Accepted(reply));
+        self.operate(microgrid, Operation::Accept(records), Reply::Accepted(reply));
         let metrics = Arc::clone(&self.parts.metrics);
         Box::pin(async move {
             let answer = answer.await.unwrap_or_else(|_| Err(not_taken().into()));
@@ -450,7 +473,8 @@ impl Handler<CancelCommand> for CommandProcessor {
 
     fn handle(&mut self, message: CancelCommand, _: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
-        self.operate(Operation::Cancel(message.command, message.by), Reply::Cancelled(reply));
+        let CancelCommand { command, by, microgrid } = message;
+        self.operate(microgrid, Operation::Cancel(command, by), Reply::Cancelled(reply));
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(not_taken().into())) })
     }
 }
@@ -462,7 +486,7 @@ impl Handler<PlaceOrders> for CommandProcessor {
         let PlaceOrders { microgrid, verdicts } = message;
         let now = self.now();
         let mut charged = self.charge(&verdicts);
-        self.look_for_unknown(&verdicts, context);
+        self.look_for_unknown(&microgrid, &verdicts, context);
         let mut placings = Vec::with_capacity(verdicts.len());
         let mut watts = Vec::with_capacity(verdicts.len());
         for (verdict, held) in verdicts.into_iter().zip(&mut charged) {
@@ -487,7 +511,11 @@ impl Handler<PlaceOrders> for CommandProcessor {
             }
         }
         let (reply, answer) = oneshot::channel();
-        self.operate(Operation::Place(microgrid, placings), Reply::Placed(reply));
+        self.operate(
+            microgrid.clone(),
+            Operation::Place(microgrid, placings),
+            Reply::Placed(reply),
+        );
         let answer =
             wrap_future::<_, Self>(
                 async move { answer.await.unwrap_or_else(|_| Err(not_taken())) },
@@ -554,7 +582,7 @@ impl Handler<CommandAnswered> for CommandProcessor {
     type Result = ();
 
     fn handle(&mut self, message: CommandAnswered, _: &mut Self::Context) {
-        self.operate(Operation::Answer(message), Reply::Nobody);
+        self.operate(message.microgrid.clone(), Operation::Answer(message), Reply::Nobody);
     }
 }
 
@@ -562,9 +590,13 @@ impl Handler<HemConnected> for CommandProcessor {
     type Result = ();
 
     fn handle(&mut self, message: HemConnected, _: &mut Self::Context) {
-        let HemConnected { hem, epoch, mark, nodes, .. } = message;
-        self.hems.connected(&hem, epoch, mark, nodes);
-        self.operate(Operation::Connected(hem, epoch), Reply::Nobody);
+        let (hem, epoch, microgrid) =
+            (message.hem.clone(), message.epoch, message.microgrid.clone());
+        if let Some(before) = self.hems.connected(message) {
+            // It was deleted there, and registered here.
+            self.operate(before, Operation::Remove(hem.clone()), Reply::Nobody);
+        }
+        self.operate(microgrid, Operation::Connected(hem, epoch), Reply::Nobody);
     }
 }
 
@@ -572,7 +604,9 @@ impl Handler<HemDisconnected> for CommandProcessor {
     type Result = ();
 
     fn handle(&mut self, message: HemDisconnected, _: &mut Self::Context) {
-        self.operate(Operation::Disconnected(message.hem, message.epoch), Reply::Nobody);
+        let HemDisconnected { hem, microgrid, epoch, .. } = message;
+        self.hems.disconnected(&hem, epoch);
+        self.operate(microgrid, Operation::Disconnected(hem, epoch), Reply::Nobody);
     }
 }
 
@@ -589,7 +623,55 @@ impl Handler<HemRemoved> for CommandProcessor {
 
     fn handle(&mut self, message: HemRemoved, _: &mut Self::Context) {
         self.hems.forget(&message.hem);
-        self.operate(Operation::Remove(message.hem), Reply::Nobody);
+        self.operate(message.microgrid, Operation::Remove(message.hem), Reply::Nobody);
+    }
+}
+
+impl Handler<MicrogridTaken> for CommandProcessor {
+    type Result = ();
+
+    fn handle(&mut self, taken: MicrogridTaken, context: &mut Self::Context) {
+        let Some(table) = self.table.clone() else { return };
+        let microgrid = taken.tenure.microgrid.clone();
+        let opening = async move { table.ask(OpenLedger(taken.tenure), ASK_DEADLINE).await };
+        context.spawn(wrap_future::<_, Self>(opening).map(move |opened, processor, _| {
+            if !matches!(opened, Ok(true)) {
+                return;
+            }
+            // What the former owner wrote and perhaps did not send goes to them now.
+            for (hem, epoch) in processor.hems.connected_in(&microgrid) {
+                let connected = Operation::Connected(hem, epoch);
+                processor.operate(microgrid.clone(), connected, Reply::Nobody);
+            }
+        }));
+    }
+}
+
+impl Handler<LeaveMicrogrid> for CommandProcessor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, leave: LeaveMicrogrid, _: &mut Self::Context) -> Self::Result {
+        self.watches.forget_microgrid(&leave.microgrid);
+        self.offers.retain(|offer| offer.microgrid != leave.microgrid);
+        let table = self.table.clone();
+        Box::pin(async move {
+            let Some(table) = table else { return };
+            if table.ask(CloseLedger(leave.microgrid), ASK_DEADLINE).await.is_err() {
+                log::warn!("a ledger was not closed in time: what it still writes is fenced off");
+            }
+        })
+    }
+}
+
+impl Handler<ProcessesChanged> for CommandProcessor {
+    type Result = ();
+
+    fn handle(&mut self, changed: ProcessesChanged, _: &mut Self::Context) {
+        let whole = self.parts.config.fleet_watts_per_minute;
+        self.budget.share(whole, changed.live.len(), self.scope.clock().instant());
+        for (hem, microgrid, epoch) in self.hems.lost_with_their_process(&changed.live) {
+            self.operate(microgrid, Operation::Disconnected(hem, epoch), Reply::Nobody);
+        }
     }
 }
 

@@ -5,9 +5,21 @@ use std::time::Duration;
 /// A lease or an expiry is at most so long.
 pub const LONGEST_SPAN: Duration = Duration::from_secs(86_400);
 
+/// Of which microgrids a process holds the ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Holdings {
+    /// Of all, from the start: there is one process.
+    #[default]
+    Everything,
+    /// Of those that it was given (`MicrogridTaken`), each as long as it is: there is a cluster.
+    Tenures,
+}
+
 /// How commands are handled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CommandsConfig {
+    /// Of which microgrids the ledger is held.
+    pub holdings: Holdings,
     /// `commands.result_timeout`: a command that was sent and not answered for so long is
     /// `unconfirmed`.
     pub result_timeout: Duration,
@@ -53,6 +65,7 @@ pub struct CommandsConfig {
 impl Default for CommandsConfig {
     fn default() -> Self {
         Self {
+            holdings: Holdings::Everything,
             result_timeout: Duration::from_secs(10),
             effect_window: Duration::from_secs(15),
             expires: Duration::from_secs(60),

@@ -21,6 +21,15 @@ impl FleetBudget {
         Self { per_minute, level: per_minute, at: now }
     }
 
+    /// Several processes share the fleet's watts evenly; what this one's bucket holds is cut to its share.
+    pub(crate) fn share(&mut self, whole: f64, processes: usize, now: Instant) {
+        self.fill(now);
+        #[expect(clippy::cast_precision_loss, reason = "there are few processes")]
+        let share = whole / processes.max(1) as f64;
+        self.per_minute = share;
+        self.level = self.level.min(share);
+    }
+
     /// Takes watts out.
     ///
     /// # Errors
@@ -72,6 +81,25 @@ mod tests {
             assert!(moved <= 6_000.0 + 100.0 * passed, "{moved} W after {second} s");
         }
         assert!(moved >= 60_000.0, "{moved} W in ten minutes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_that_share_the_watts_move_no_more_than_one_alone() {
+        let start = Instant::now();
+        let mut budgets = [FleetBudget::new(6_000.0, start), FleetBudget::new(6_000.0, start)];
+        for budget in &mut budgets {
+            budget.share(6_000.0, 2, start);
+        }
+        let moved: f64 = budgets
+            .iter_mut()
+            .map(|budget| std::iter::from_fn(|| budget.take(500.0, start).ok()).count())
+            .map(|orders| 500.0 * f64::from(u32::try_from(orders).unwrap()))
+            .sum();
+        assert!((moved - 6_000.0).abs() < 1.0, "{moved} W");
+        // The other is gone: in a minute this one moves as much as both did.
+        budgets[0].share(6_000.0, 1, start);
+        let later = start + MINUTE;
+        assert!(budgets[0].take(6_000.0, later).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

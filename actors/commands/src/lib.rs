@@ -17,9 +17,10 @@ pub mod messages;
 pub mod metrics;
 pub mod ports;
 mod request;
+mod shelves;
 
 pub use command_processor::{CommandParts, CommandProcessor};
-pub use config::CommandsConfig;
+pub use config::{CommandsConfig, Holdings};
 pub use ids::CommandIds;
 pub use message_table::MessageTable;
 pub use messages::{CommandsHealth, GetHealth};

@@ -4,6 +4,7 @@
 //! A crash loses nothing that was answered or sent: what is open is read from the store again. A
 //! transaction that was under way completes or not before that, because both wait at the same door.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +14,18 @@ use actix::{
     SpawnHandle,
 };
 use memcloud_domain::messages::{GetCommand, ListCommands, ListOpenCommands, Page, Unavailable};
-use memcloud_domain::{CommandRecord, Seq, Timestamp};
+use memcloud_domain::{CommandRecord, MicrogridId, Seq, Tenure, Timestamp};
 use memcloud_store::registry::{CommandFilter, CommandStore, RegistryError};
 use memcloud_supervision::{Observe, OffloadError, Port, Scope, supervised};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::ledger::journal::{Errand, Failure, Journal, Opened, Reply, Told, WEB_STORE};
+use crate::ledger::journal::{
+    Absence, Errand, Failure, FailureKind, Journal, LookedUp, Opened, Reply, Told, WEB_STORE,
+};
 use crate::ledger::machine::lease_end;
 use crate::ledger::operation::Operation;
+use crate::shelves::{Shelf, Shelves, StoreDoors};
 use crate::{CommandMetrics, CommandsConfig, CommandsHealth, GetHealth};
 
 /// The longest sleep: a wall clock that jumps is noticed after it.
@@ -38,19 +42,8 @@ pub(crate) struct TableParts {
     pub(crate) store: Arc<dyn CommandStore>,
     pub(crate) metrics: Arc<CommandMetrics>,
     pub(crate) config: CommandsConfig,
-    pub(crate) door: StoreDoor,
+    pub(crate) doors: StoreDoors,
     pub(crate) told: Port<LedgerMoved>,
-}
-
-/// Whoever writes passes here, one at a time, also over the restarts of the table: an old life's
-/// transaction is over when a new life reads.
-#[derive(Debug, Clone)]
-pub(crate) struct StoreDoor(Arc<Semaphore>);
-
-impl Default for StoreDoor {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
 }
 
 /// `CommandProcessor` has the `MessageTable` do something to the ledger. Whoever waits for the reply is
@@ -58,6 +51,8 @@ impl Default for StoreDoor {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Operate {
+    /// In whose ledger.
+    pub(crate) microgrid: MicrogridId,
     pub(crate) operation: Operation,
     pub(crate) reply: Reply,
 }
@@ -68,14 +63,28 @@ pub(crate) struct Operate {
 #[rtype(result = "()")]
 pub(crate) struct LedgerMoved(pub(crate) Told);
 
+/// `CommandProcessor` has the `MessageTable` open the ledger of a microgrid. Answers whether it was not open
+/// under this tenure before.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub(crate) struct OpenLedger(pub(crate) Tenure);
+
+/// `CommandProcessor` has the `MessageTable` close the ledger of a microgrid; answered when nothing is
+/// written into it any more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CloseLedger(pub(crate) MicrogridId);
+
 /// The durable ledger.
 pub struct MessageTable {
     scope: Scope,
     parts: TableParts,
-    journal: Journal,
+    shelves: Shelves,
+    /// What could not be told yet.
+    untold: Told,
     reads: Arc<Semaphore>,
     pending_reads: Arc<Semaphore>,
-    armed: Option<(Instant, SpawnHandle)>,
+    armed: BTreeMap<Shelf, (Instant, SpawnHandle)>,
     is_telling: bool,
 }
 
@@ -90,15 +99,16 @@ impl MessageTable {
     pub const MAILBOX: usize = 8_192;
 
     pub(crate) fn new(scope: Scope, parts: TableParts) -> Self {
-        let journal = Journal::new(parts.config, Arc::clone(&parts.metrics));
+        let shelves = Shelves::new(parts.config, Arc::clone(&parts.metrics));
         let reads = parts.config.reads.max(1);
         Self {
             scope,
-            journal,
+            shelves,
+            untold: Told::default(),
             reads: Arc::new(Semaphore::new(reads)),
             pending_reads: Arc::new(Semaphore::new(reads + parts.config.waiting_reads)),
             parts,
-            armed: None,
+            armed: BTreeMap::new(),
             is_telling: false,
         }
     }
@@ -107,87 +117,116 @@ impl MessageTable {
         Timestamp(self.scope.clock().unix_ms())
     }
 
-    /// Takes the journal as far as it goes: starts what the store is to do, tells what is to be told, and
+    /// Takes a ledger as far as it goes: starts what the store is to do, tells what is to be told, and
     /// sees that it wakes up in time.
-    fn drive(&mut self, context: &mut Context<Self>) {
-        let now = self.scope.clock().instant();
-        self.journal.give_up_late(now);
-        if let Some(errand) = self.journal.begin(self.at(), now) {
-            self.run(errand, context);
+    fn drive(&mut self, shelf: &Shelf, context: &mut Context<Self>) {
+        let (at, now) = (self.at(), self.scope.clock().instant());
+        let Some(held) = self.shelves.get(shelf) else { return };
+        held.journal.give_up_late(now);
+        let errand = held.journal.begin(at, now);
+        let tenure = held.tenure.clone();
+        let number = held.number;
+        self.untold.add(held.journal.take_told());
+        if let Some(errand) = errand {
+            self.run(shelf.clone(), number, errand, tenure, context);
         }
         self.tell(context);
-        self.arm(context);
+        self.arm(shelf, context);
     }
 
-    fn run(&mut self, errand: Errand, context: &mut Context<Self>) {
-        let (scope, door) = (self.scope.clone(), self.parts.door.clone());
+    fn run(
+        &self,
+        shelf: Shelf,
+        number: u64,
+        errand: Errand,
+        tenure: Option<Tenure>,
+        context: &mut Context<Self>,
+    ) {
+        let (scope, door) = (self.scope.clone(), self.parts.doors.of(&shelf));
         let (store, at) = (Arc::clone(&self.parts.store), self.at());
         let began = self.scope.clock().instant();
+        let microgrid = shelf.microgrid().cloned();
         let work = async move {
             // The door is never closed.
-            let turn = door.0.acquire_owned().await.ok();
+            let turn = door.acquire_owned().await.ok();
             scope
                 .offload(move || {
                     let _turn = turn;
-                    carry_out(errand, store.as_ref(), at)
+                    carry_out(errand, microgrid.as_ref(), tenure, store.as_ref(), at)
                 })
                 .await
         };
         let done = wrap_future::<_, Self>(work).map(move |done, table, context| {
-            let was_away = table.journal.away().is_some();
-            table.finish(done, began, context);
-            table.log_health(was_away);
-            table.drive(context);
+            table.done(&shelf, number, done, began, context);
         });
         context.spawn(done);
     }
 
-    fn finish(
+    fn done(
         &mut self,
+        shelf: &Shelf,
+        number: u64,
         done: Result<Done, OffloadError>,
         began: Instant,
         context: &mut Context<Self>,
     ) {
-        let now = self.scope.clock().instant();
-        let at = self.at();
+        let (at, now) = (self.at(), self.scope.clock().instant());
+        // Of a ledger that was closed meanwhile nothing is to be said.
+        let Some(held) = self.shelves.get(shelf).filter(|held| held.number == number) else {
+            return;
+        };
+        if let Ok(Done::Written(Err(Failure { kind: FailureKind::Fenced, .. }))) = &done {
+            self.parts.metrics.fenced_writes.increment();
+            log::warn!(microgrid = shelf.microgrid().map_or("", MicrogridId::as_str);
+                "another process runs a microgrid: what was to be written of its commands was not");
+            self.close(shelf);
+            return;
+        }
+        let journal = &mut held.journal;
+        let was_away = journal.away().is_some();
+        let mut next = None;
         match done {
-            Ok(Done::Opened(result)) => self.journal.opened(result, now),
+            Ok(Done::Opened(result)) => journal.opened(result, now),
             Ok(Done::Written(result)) => {
-                self.journal.written(result, now.saturating_duration_since(began), now);
+                journal.written(result, now.saturating_duration_since(began), now);
             }
-            Ok(Done::LookedUp(result)) => {
-                if let Some(errand) = self.journal.looked_up(result, at, now) {
-                    self.run(errand, context);
-                }
-            }
+            Ok(Done::LookedUp(result)) => next = journal.looked_up(result, at, now),
             Err(error) => {
-                let failure = Failure { reason: error.to_string(), may_pass: true };
-                self.journal.broke(failure, now);
+                let kind = FailureKind::MayPass;
+                journal.broke(Failure { reason: error.to_string(), kind }, now);
             }
         }
+        log_health(was_away, journal);
+        let tenure = held.tenure.clone();
+        if let Some(errand) = next {
+            self.run(shelf.clone(), number, errand, tenure, context);
+        }
+        self.drive(shelf, context);
     }
 
-    fn log_health(&self, was_away: bool) {
-        match (was_away, self.journal.away()) {
-            (false, Some(absence)) => {
-                log::error!(reason = absence.reason.as_str();
-                    "the ledger of commands cannot be written: no command is taken or sent until it can");
-            }
-            (true, None) => log::info!("the ledger of commands is written again"),
-            _ => {}
+    /// Lets a ledger go; whoever waits for it is told so.
+    fn close(&mut self, shelf: &Shelf) {
+        if let Some(mut held) = self.shelves.leave(shelf) {
+            held.journal.close(LEFT);
+            self.untold.add(held.journal.take_told());
         }
+        self.note_figures();
+    }
+
+    fn note_figures(&self) {
+        let (waiting, open) = self.shelves.count();
+        self.parts.metrics.waiting.set(waiting);
+        self.parts.metrics.open.set(open);
     }
 
     fn tell(&mut self, context: &mut Context<Self>) {
-        if self.is_telling {
+        self.note_figures();
+        if self.is_telling || self.untold.is_empty() {
             return;
         }
-        let told = self.journal.take_told();
-        if told.is_empty() {
-            return;
-        }
+        let told = std::mem::take(&mut self.untold);
         if let Err(error) = self.parts.told.tell(LedgerMoved(told)) {
-            self.journal.untold(error.into_message().0);
+            self.untold = error.into_message().0;
             self.is_telling = true;
             context.run_later(TELL_AGAIN, |table, context| {
                 table.is_telling = false;
@@ -196,15 +235,16 @@ impl MessageTable {
         }
     }
 
-    fn arm(&mut self, context: &mut Context<Self>) {
-        let now = self.scope.clock().instant();
-        let Some(pause) = self.journal.rests(self.at(), now) else { return };
+    fn arm(&mut self, shelf: &Shelf, context: &mut Context<Self>) {
+        let (at, now) = (self.at(), self.scope.clock().instant());
+        let Some(held) = self.shelves.get(shelf) else { return };
+        let Some(pause) = held.journal.rests(at, now) else { return };
         // A millisecond more, so that what is due by the wall clock is due.
         let pause = pause.min(LONGEST_REST) + Duration::from_millis(1);
         let wake = now + pause;
-        match self.armed.take() {
+        match self.armed.remove(shelf) {
             Some((earlier, handle)) if earlier <= wake && earlier > now => {
-                self.armed = Some((earlier, handle));
+                self.armed.insert(shelf.clone(), (earlier, handle));
                 return;
             }
             Some((_, handle)) => {
@@ -212,11 +252,12 @@ impl MessageTable {
             }
             None => {}
         }
-        let handle = context.run_later(pause, |table, context| {
-            table.armed = None;
-            table.drive(context);
+        let own = shelf.clone();
+        let handle = context.run_later(pause, move |table, context| {
+            table.armed.remove(&own);
+            table.drive(&own, context);
         });
-        self.armed = Some((wake, handle));
+        self.armed.insert(shelf.clone(), (wake, handle));
     }
 
     /// Reads on a blocking thread; so many at a time, so many more waiting.
@@ -251,15 +292,21 @@ impl MessageTable {
         })
     }
 
+    /// Why the store is away for one of the ledgers, if it is.
+    fn away(&self) -> Option<&Absence> {
+        self.shelves.journals().find_map(Journal::away)
+    }
+
     fn delete_old(&mut self, context: &mut Context<Self>) {
-        let (scope, door) = (self.scope.clone(), self.parts.door.clone());
+        self.parts.doors.tidy();
+        let (scope, door) = (self.scope.clone(), self.parts.doors.of(&Shelf::Everything));
         let (store, at) = (Arc::clone(&self.parts.store), self.at());
         let issued_before = at.minus(self.parts.config.retention);
         let metrics = Arc::clone(&self.parts.metrics);
         let work = async move {
             loop {
                 // Others get their turn in between.
-                let turn = door.0.clone().acquire_owned().await.ok();
+                let turn = Arc::clone(&door).acquire_owned().await.ok();
                 let store = Arc::clone(&store);
                 let deleted = scope
                     .offload(move || {
@@ -285,31 +332,64 @@ impl MessageTable {
     }
 }
 
+/// What whoever waits is told of a microgrid that another process runs.
+const LEFT: &str = "another process runs the microgrid now; ask again";
+
 enum Done {
     Opened(Result<Opened, Failure>),
     Written(Result<(), Failure>),
-    LookedUp(Result<Vec<CommandRecord>, Failure>),
+    LookedUp(Result<LookedUp, Failure>),
 }
 
-fn carry_out(errand: Errand, store: &dyn CommandStore, at: Timestamp) -> Done {
+fn carry_out(
+    errand: Errand,
+    microgrid: Option<&MicrogridId>,
+    tenure: Option<Tenure>,
+    store: &dyn CommandStore,
+    at: Timestamp,
+) -> Done {
     match errand {
         Errand::Open => {
-            let open = store.open_commands(None, at);
-            let opened = open.and_then(|open| Ok(Opened { open, orders: store.highest_orders()? }));
+            let open = store.open_commands(microgrid, at);
+            let opened = open.and_then(|open| {
+                // Of one microgrid they are looked up when they are needed.
+                let all = microgrid.is_none().then(|| store.highest_orders());
+                Ok(Opened { open, orders: all.transpose()? })
+            });
             Done::Opened(opened.map_err(failure))
         }
-        Errand::Write(rows) => Done::Written(store.write_commands(&rows).map_err(failure)),
-        Errand::LookUp(ids) => {
-            let looked_up = ids.iter().filter_map(|id| store.command(id).transpose());
-            Done::LookedUp(looked_up.collect::<Result<_, _>>().map_err(failure))
+        Errand::Write(rows) => {
+            Done::Written(store.write_commands(&rows, tenure.as_slice()).map_err(failure))
+        }
+        Errand::LookUp(ids, hems) => {
+            let look_up = || {
+                let commands = ids.iter().filter_map(|id| store.command(id).transpose());
+                let commands = commands.collect::<Result<_, _>>()?;
+                Ok(LookedUp { commands, orders: store.highest_orders_of(&hems)? })
+            };
+            Done::LookedUp(look_up().map_err(failure))
         }
     }
 }
 
 fn failure(error: RegistryError) -> Failure {
     match error {
-        RegistryError::Unavailable { reason } => Failure { reason, may_pass: true },
-        other => Failure { reason: other.to_string(), may_pass: false },
+        RegistryError::Unavailable { reason } => Failure { reason, kind: FailureKind::MayPass },
+        error @ RegistryError::Fenced { .. } => {
+            Failure { reason: error.to_string(), kind: FailureKind::Fenced }
+        }
+        other => Failure { reason: other.to_string(), kind: FailureKind::Lasts },
+    }
+}
+
+fn log_health(was_away: bool, journal: &Journal) {
+    match (was_away, journal.away()) {
+        (false, Some(absence)) => {
+            log::error!(reason = absence.reason.as_str();
+                "the ledger of commands cannot be written: no command is taken or sent until it can");
+        }
+        (true, None) => log::info!("the ledger of commands is written again"),
+        _ => {}
     }
 }
 
@@ -317,7 +397,9 @@ impl Actor for MessageTable {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.drive(context);
+        for shelf in self.shelves.names() {
+            self.drive(&shelf, context);
+        }
         self.delete_old(context);
         context.run_interval(DELETE_EVERY, Self::delete_old);
     }
@@ -328,10 +410,11 @@ supervised!(MessageTable);
 impl Observe for MessageTable {
     fn observe(&self) -> serde_json::Value {
         serde_json::json!({
-            "open": self.journal.open(),
-            "waiting": self.journal.waiting(),
+            "ledgers": self.shelves.journals().count(),
+            "open": self.shelves.count().1,
+            "waiting": self.shelves.count().0,
             "commits": self.parts.metrics.commits.get(),
-            "store_away": self.journal.away().map(|absence| absence.reason.as_str()),
+            "store_away": self.away().map(|absence| absence.reason.as_str()),
         })
     }
 }
@@ -341,8 +424,44 @@ impl Handler<Operate> for MessageTable {
 
     fn handle(&mut self, message: Operate, context: &mut Self::Context) {
         let now = self.scope.clock().instant();
-        self.journal.take(message.operation, message.reply, now);
-        self.drive(context);
+        let Operate { microgrid, operation, reply } = message;
+        let shelf = self.shelves.shelf_of(&microgrid);
+        match self.shelves.get(&shelf) {
+            Some(held) => {
+                held.journal.take(operation, reply, now);
+                self.drive(&shelf, context);
+            }
+            // What concerns only whoever runs it is passed over.
+            None => reply.refuse(LEFT),
+        }
+    }
+}
+
+impl Handler<OpenLedger> for MessageTable {
+    type Result = bool;
+
+    fn handle(&mut self, message: OpenLedger, context: &mut Self::Context) -> bool {
+        let Some((shelf, earlier)) = self.shelves.take(message.0) else { return false };
+        if let Some(mut earlier) = earlier {
+            earlier.journal.close(LEFT);
+        }
+        self.drive(&shelf, context);
+        true
+    }
+}
+
+impl Handler<CloseLedger> for MessageTable {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: CloseLedger, context: &mut Self::Context) -> Self::Result {
+        let shelf = Shelf::Of(message.0);
+        self.close(&shelf);
+        self.tell(context);
+        let door = self.parts.doors.of(&shelf);
+        Box::pin(async move {
+            // A transaction that is under way is over then.
+            let _turn = door.acquire_owned().await;
+        })
     }
 }
 
@@ -350,7 +469,8 @@ impl Handler<GetCommand> for MessageTable {
     type Result = ResponseFuture<Result<Option<Arc<CommandRecord>>, Unavailable>>;
 
     fn handle(&mut self, message: GetCommand, _: &mut Self::Context) -> Self::Result {
-        if let Some(record) = self.journal.durable(&message.command) {
+        let durable = self.shelves.journals().find_map(|journal| journal.durable(&message.command));
+        if let Some(record) = durable {
             return Box::pin(std::future::ready(Ok(Some(record))));
         }
         self.read(move |store, _| Ok(store.command(&message.command)?.map(Arc::new)))
@@ -390,14 +510,15 @@ impl Handler<GetHealth> for MessageTable {
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
         let now = self.scope.clock().instant();
-        let away = self.journal.away();
+        let away = self.away();
+        let (waiting, open) = self.shelves.count();
         MessageResult(CommandsHealth {
             away_for: away
                 .map_or(Duration::ZERO, |absence| now.saturating_duration_since(absence.since)),
             away: away
                 .map(|absence| Unavailable { what: WEB_STORE, reason: absence.reason.clone() }),
-            waiting: self.journal.waiting(),
-            open: self.journal.open(),
+            waiting,
+            open,
         })
     }
 }
@@ -466,7 +587,8 @@ mod tests {
         let record = request::record(asked, id, Timestamp(1_800_000_000_000), &config);
         let (reply, answer) = oneshot::channel();
         let operation = Operation::Accept(vec![record]);
-        table.tell(Operate { operation, reply: Reply::Accepted(reply) }).unwrap();
+        let microgrid = MicrogridId::new("fontana").unwrap();
+        table.tell(Operate { microgrid, operation, reply: Reply::Accepted(reply) }).unwrap();
         answer.await.unwrap()
     }
 
@@ -483,7 +605,7 @@ mod tests {
                 store,
                 metrics: Arc::default(),
                 config: CommandsConfig::default(),
-                door: StoreDoor::default(),
+                doors: StoreDoors::default(),
                 told: parent.port(),
             };
             let spec = ChildSpec::new("table").policy(RestartPolicy::permanent());

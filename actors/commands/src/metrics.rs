@@ -108,6 +108,8 @@ pub struct CommandMetrics {
     pub moot_answers: Count,
     /// Answers of HEMs for which there was no space; they are asked again.
     pub dropped_answers: Count,
+    /// Transactions that were not written because another process runs the microgrid.
+    pub fenced_writes: Count,
     /// Offers to dispatch that found its mailbox full, or nobody; they are made again.
     pub unheard_offers: Count,
     /// `CommandChanged` for which a listener had no space.
@@ -172,6 +174,7 @@ impl Default for CommandMetrics {
             resent: Count::default(),
             moot_answers: Count::default(),
             dropped_answers: Count::default(),
+            fenced_writes: Count::default(),
             unheard_offers: Count::default(),
             dropped_changes: Count::default(),
             over_fleet_budget: Count::default(),

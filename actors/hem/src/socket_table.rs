@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use memcloud_domain::HemId;
-use memcloud_domain::messages::{CutHem, NotConnected, OutgoingCommand, SendCommands};
+use memcloud_domain::messages::{
+    CutHem, HemConnected, NotConnected, OutgoingCommand, SendCommands,
+};
 use memcloud_supervision::{Observe, Port, Scope, supervised};
 use tokio::time::Instant;
 
@@ -162,6 +164,19 @@ impl Handler<CutHem> for SocketTable {
                 let _ = socket.ports.stand_down.ask(stand_down, STAND_DOWN_TIMEOUT).await;
             }
         })
+    }
+}
+
+/// A HEM was welcomed at another process: its socket here is over, unless it is the later one.
+impl Handler<HemConnected> for SocketTable {
+    type Result = ();
+
+    fn handle(&mut self, connected: HemConnected, _: &mut Context<Self>) {
+        if let Some(socket) = self.sockets.get(&connected.hem) {
+            let reason = StandDownReason::WelcomedElsewhere(connected.epoch);
+            // One without room is fenced off by the epoch.
+            drop(socket.ports.stand_down.tell(StandDown(reason)));
+        }
     }
 }
 

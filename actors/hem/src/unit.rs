@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use actix_rt::ArbiterHandle;
-use memcloud_domain::messages::{CutHem, SendCommands};
+use memcloud_domain::messages::{CutHem, HemConnected, SendCommands};
 use memcloud_supervision::{Child, ChildSpec, Port, Scope};
 use tokio::net::TcpSocket;
 
@@ -95,6 +95,12 @@ impl HemUnit {
     /// Where the `CommandProcessor` hands over what goes to a HEM.
     #[must_use]
     pub fn send_commands(&self) -> Port<SendCommands> {
+        self.table.port()
+    }
+
+    /// Where other processes of a cluster say that a HEM was welcomed there.
+    #[must_use]
+    pub fn welcomed_elsewhere(&self) -> Port<HemConnected> {
         self.table.port()
     }
 

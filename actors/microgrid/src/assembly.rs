@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcloud_domain::MicrogridId;
 use memcloud_domain::messages::{
     GetRoster, ListEvents, ListJobsOf, ListOpenCommands, PlaceOrders, RecordJobState,
 };
+use memcloud_domain::{MicrogridId, Tenure};
 use memcloud_supervision::Port;
 use memcloud_worker::{AppCatalogue, JobLimits, StepThreads, WorkerPorts};
 
@@ -71,6 +71,8 @@ impl Default for MicrogridLimits {
 pub struct MicrogridAssembly {
     /// Which microgrid.
     pub microgrid: MicrogridId,
+    /// In a cluster: the right to run it. What is written of its jobs is written under it.
+    pub tenure: Option<Tenure>,
     /// Whom it asks and tells.
     pub ports: MicrogridPorts,
     /// The apps that can be run.

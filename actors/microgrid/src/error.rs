@@ -108,6 +108,12 @@ pub enum MicrogridError {
         /// Which microgrid.
         microgrid: MicrogridId,
     },
+    /// Another process of the cluster runs the microgrid, or nobody does at present.
+    #[error("microgrid {microgrid} is not run by this process; ask again in a few seconds")]
+    RunElsewhere {
+        /// Which microgrid.
+        microgrid: MicrogridId,
+    },
     /// The microgrid's supervisor does not answer now.
     #[error("the supervisor of microgrid {microgrid} does not answer")]
     Unreachable {

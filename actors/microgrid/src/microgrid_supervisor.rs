@@ -181,6 +181,7 @@ impl MicrogridSupervisor {
         log::info!(microgrid = self.assembly.microgrid.as_str(), job = job.as_str(), app = record.app.as_str(); "a job starts");
         let assembly = JobAssembly {
             record,
+            tenure: self.assembly.tenure.clone(),
             app,
             ports: self.assembly.ports.worker.clone(),
             readings: Arc::clone(&self.bus.readings),
@@ -228,7 +229,8 @@ impl MicrogridSupervisor {
         let (job, state) = (job.clone(), state.clone());
         let port = self.assembly.ports.states.clone();
         let deadline = self.assembly.limits.ask_deadline;
-        let record = RecordJobState { job: job.clone(), state: state.clone() };
+        let tenure = self.assembly.tenure.clone();
+        let record = RecordJobState { job: job.clone(), state: state.clone(), tenure };
         let asking = async move { flatten(port.ask(record, deadline).await) };
         context.spawn(wrap_future(asking).map(move |answer, supervisor: &mut Self, context| {
             supervisor.recording = false;

@@ -15,7 +15,7 @@ use memcloud_domain::messages::{
 };
 use memcloud_domain::{JobCheckpoint, JobRecord, MicrogridId, Secret};
 use memcloud_store::registry::{
-    ApiToken, Arrival, ArrivalAnswer, CheckpointToSave, Hem, Proof, Registry, RegistryError,
+    ApiToken, Arrival, ArrivalAnswer, CheckpointToSave, Hem, Proof, Registry, RegistryError, Saved,
     SecretHash,
 };
 use memcloud_supervision::{Observe, Scope, supervised};
@@ -84,7 +84,7 @@ pub struct Registrar {
     sweep_every: Duration,
     carry_log_every: Duration,
     arrivals: Group<Arrival, ArrivalAnswer>,
-    checkpoints: Group<CheckpointToSave, ()>,
+    checkpoints: Group<CheckpointToSave, Saved>,
     tokens: Rc<RefCell<TokenCache>>,
 }
 
@@ -104,8 +104,7 @@ impl Registrar {
                 clerk.registry().record_arrivals(arrivals, clerk.now())
             }),
             checkpoints: Group::new(config.group, |clerk, checkpoints| {
-                clerk.registry().save_checkpoints(checkpoints)?;
-                Ok(vec![(); checkpoints.len()])
+                clerk.registry().save_checkpoints(checkpoints)
             }),
             tokens: Rc::new(RefCell::new(TokenCache::new(
                 config.token_trust,
@@ -331,12 +330,14 @@ impl Handler<SaveCheckpoint> for Registrar {
     fn handle(&mut self, message: SaveCheckpoint, _: &mut Self::Context) -> Self::Result {
         let desk = self.desk.clone();
         let group = self.checkpoints.clone();
-        let SaveCheckpoint { job, checkpoint, results, log } = message;
+        let SaveCheckpoint { job, checkpoint, results, log, tenure } = message;
+        let to_save = CheckpointToSave { job, checkpoint, results, log, tenure };
         Box::pin(async move {
-            group
-                .write(&desk, CheckpointToSave { job, checkpoint, results, log })
-                .await
-                .map_err(|error| unavailable(&error))
+            match group.write(&desk, to_save).await {
+                Ok(Saved::Written) => Ok(()),
+                Ok(Saved::Fenced) => Err(fenced()),
+                Err(error) => Err(unavailable(&error)),
+            }
         })
     }
 }
@@ -346,7 +347,8 @@ impl Handler<RecordJobState> for Registrar {
 
     fn handle(&mut self, message: RecordJobState, _: &mut Self::Context) -> Self::Result {
         self.ask_store(Kind::Write, move |clerk| {
-            clerk.registry().record_job_state(&message.job, &message.state)
+            let RecordJobState { job, state, tenure } = message;
+            clerk.registry().record_job_state(&job, &state, tenure.as_ref())
         })
     }
 }
@@ -376,6 +378,12 @@ impl Handler<GetHealth> for Registrar {
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
         self.ask_store(Kind::Write, |clerk| clerk.registry().check())
     }
+}
+
+/// What a job is told whose microgrid has moved.
+fn fenced() -> Unavailable {
+    let reason = "another process runs this job's microgrid now; nothing was written".to_owned();
+    Unavailable { what: "web store", reason }
 }
 
 /// What a sibling is told, whatever went wrong.

@@ -8,7 +8,7 @@ use memcloud_domain::messages::{
     HemChanged, HemConnected, HemDisconnected, HemHeard, HemStatusChanged, LatestSeen,
     MicrogridRoster, ReadingsCommitted, RosterHem,
 };
-use memcloud_domain::{Epoch, HemId, HemStatus, MicrogridId, Reading, Timestamp};
+use memcloud_domain::{Epoch, HemId, HemStatus, MicrogridId, ProcessId, Reading, Timestamp};
 
 use crate::hem_record::HemRecord;
 use crate::messages::{ListHemStatuses, MicrogridStatus, StatusPage};
@@ -37,6 +37,8 @@ pub(crate) enum Fact<'a> {
     /// A microgrid's HEMs and their nodes, asked for before.
     Roster(&'a MicrogridRoster),
     Removed(&'a HemId),
+    /// Which processes of a cluster live.
+    Live(&'a [ProcessId]),
 }
 
 /// What is to be done about it.
@@ -161,8 +163,23 @@ impl Board {
                 }
             }
             Fact::Removed(hem) => self.remove(hem),
+            Fact::Live(live) => self.processes_live(live, now, &mut effects),
         }
         effects
+    }
+
+    fn processes_live(&mut self, live: &[ProcessId], now: Timestamp, effects: &mut Vec<Effect>) {
+        let records = self.microgrids.values_mut().flatten();
+        let mut gone = Vec::new();
+        for (hem, record) in records {
+            if record.is_elsewhere_than(live) {
+                record.process_gone();
+                gone.push(hem.clone());
+            }
+        }
+        for hem in gone {
+            self.settle(&hem, now, Turn::Fact, effects);
+        }
     }
 
     /// Looks at the HEMs of which time has changed something: at most so many. Answers whether there

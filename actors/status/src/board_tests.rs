@@ -9,7 +9,8 @@ use memcloud_domain::messages::{
 };
 use memcloud_domain::{
     Entry, Epoch, HemId, HemStatus, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading,
-    PowerLimits, QualityFlag, Reading, Refusal, RefusalCode, Seq, Timestamp, WattHours, Watts,
+    PowerLimits, ProcessId, QualityFlag, Reading, Refusal, RefusalCode, Seq, Timestamp, WattHours,
+    Watts,
 };
 use proptest::prelude::*;
 
@@ -553,4 +554,22 @@ fn a_value_that_stands_still_is_flagged_until_it_moves_and_a_spike_for_an_hour()
     store(&mut board, 1_900, vec![entry], at(1_901));
     assert!(flags(&mut board, 1_902).contains(&QualityFlag::Spike));
     assert!(!flags(&mut board, 1_902 + 3_600).contains(&QualityFlag::Spike));
+}
+
+#[test]
+fn hems_of_a_process_that_is_gone_are_offline_until_they_are_heard_again() {
+    let mut board = Board::new(StatusSettings::default());
+    let process = |name: &str| ProcessId::new(name).unwrap();
+    for (name, place) in [("h1", "a"), ("h2", "b")] {
+        let fact = HemConnected { process: Some(process(place)), ..connected(name, 1, at(0)) };
+        board.accept(Fact::Connected(&fact), at(0));
+    }
+    let is_online = |board: &mut Board, name: &str| board.status(&hem(name), at(1)).unwrap().online;
+    let effects = board.accept(Fact::Live(&[process("b")]), at(1));
+    assert!(!is_online(&mut board, "h1") && is_online(&mut board, "h2"));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Tell(_))), "{effects:?}");
+    // The process had only slept: its HEM never left.
+    let heard = HemConnected { process: Some(process("a")), ..connected("h1", 1, at(2)) };
+    board.accept(Fact::Connected(&heard), at(2));
+    assert!(is_online(&mut board, "h1"));
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use memcloud_domain::messages::{HemBatch, HemConnected, LatestSeen};
 use memcloud_domain::{
     Entry, Epoch, HemId, HemStatus, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading,
-    NodeStatus, QualityFlag, Reading, Seq, Timestamp, WattHours, Watts,
+    NodeStatus, ProcessId, QualityFlag, Reading, Seq, Timestamp, WattHours, Watts,
 };
 
 use crate::StatusSettings;
@@ -71,6 +71,8 @@ pub(crate) struct HemRecord {
     /// The highest epoch of which the end is known.
     closed: Option<Epoch>,
     link: Link,
+    /// Which process of a cluster has its socket.
+    process: Option<ProcessId>,
     last_seen: Option<Timestamp>,
     /// When the last reading arrived.
     arrived: Option<Timestamp>,
@@ -104,6 +106,7 @@ impl HemRecord {
             epoch: Epoch::default(),
             closed: None,
             link: Link::Closed,
+            process: None,
             last_seen: None,
             arrived: None,
             mark: Seq::NONE,
@@ -176,6 +179,7 @@ impl HemRecord {
             return;
         }
         self.opened(Link::Open);
+        self.process.clone_from(&fact.process);
         self.heard(fact.at);
         self.mark = self.mark.max(fact.mark);
         self.declare(&fact.nodes);
@@ -188,6 +192,18 @@ impl HemRecord {
         self.closed = Some(epoch);
         self.link = Link::Closed;
         self.heard(at);
+    }
+
+    /// Whether its socket is at a process that is not one of these.
+    pub(crate) fn is_elsewhere_than(&self, live: &[ProcessId]) -> bool {
+        self.is_online() && self.process.as_ref().is_some_and(|process| !live.contains(process))
+    }
+
+    /// The process that has its socket is gone. Should that process come back, and the connection with it,
+    /// what is heard of it then opens it again.
+    pub(crate) fn process_gone(&mut self) {
+        self.link = Link::Closed;
+        self.touched();
     }
 
     pub(crate) fn heard_at_socket(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use memcloud_domain::messages::{
     GetLatestReading, GetRoster, HemChanged, HemConnected, HemDisconnected, HemHeard, HemRemoved,
-    HemStatusChanged, LatestSeen, ReadingsCommitted,
+    HemStatusChanged, LatestSeen, ProcessesChanged, ReadingsCommitted,
 };
 use memcloud_domain::{HemId, MicrogridId, Timestamp};
 use memcloud_supervision::{Observe, Port, Scope, supervised};
@@ -30,7 +30,7 @@ const ASK_ROSTER_AGAIN: Duration = Duration::from_secs(60);
 /// Keeps every HEM's status for REST and MEMWeb.
 ///
 /// It consumes `HemConnected`, `HemDisconnected`, `HemHeard`, `LatestSeen`, `ReadingsCommitted`,
-/// `HemChanged` and `HemRemoved`, and answers the questions of [`crate::messages`]. What it knows is in
+/// `HemChanged`, `HemRemoved` and `ProcessesChanged`, and answers the questions of [`crate::messages`]. What it knows is in
 /// memory alone: after a restart it is learnt again from the facts, the historian and the registrar.
 pub struct StatusMonitor {
     scope: Scope,
@@ -230,6 +230,13 @@ impl Handler<HemRemoved> for StatusMonitor {
     type Result = ();
     fn handle(&mut self, fact: HemRemoved, context: &mut Self::Context) {
         self.accept(Fact::Removed(&fact.hem), context);
+    }
+}
+
+impl Handler<ProcessesChanged> for StatusMonitor {
+    type Result = ();
+    fn handle(&mut self, fact: ProcessesChanged, context: &mut Self::Context) {
+        self.accept(Fact::Live(&fact.live), context);
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memcloud_bus::{CommittedBatch, Exchange};
-use memcloud_domain::JobRecord;
 use memcloud_domain::messages::{
     JobReported, JobWished, ListMarks, LoadCheckpoint, ReadEntriesAfter, SaveCheckpoint,
 };
+use memcloud_domain::{JobRecord, Tenure};
 use memcloud_supervision::Port;
 use tokio::sync::watch;
 
@@ -90,6 +90,8 @@ impl Default for JobLimits {
 pub struct JobAssembly {
     /// The job.
     pub record: JobRecord,
+    /// In a cluster: the right to run its microgrid. What is written of it is written under it.
+    pub tenure: Option<Tenure>,
     /// Its app.
     pub app: Arc<dyn AppFactory>,
     /// Whom it asks and tells.

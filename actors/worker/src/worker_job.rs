@@ -344,6 +344,7 @@ impl WorkerJob {
             checkpoint: JobCheckpoint { cursors: self.intake.cursors(), state },
             results,
             log,
+            tenure: self.assembly.tenure.clone(),
         }
     }
 

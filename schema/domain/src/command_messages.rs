@@ -83,6 +83,8 @@ pub struct CancelCommand {
     pub command: CommandId,
     /// Who takes it back.
     pub by: Asker,
+    /// Whose it is.
+    pub microgrid: MicrogridId,
 }
 
 /// `CommandProcessor` says that a command is in another state, once that is on disk. To the bus: the
@@ -199,7 +201,7 @@ pub enum Placement {
 // ------------------------------------------------------------------------------ ledger and socket
 
 /// A command as it goes to a HEM.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutgoingCommand {
     /// Its id.
     pub command: CommandId,
@@ -220,7 +222,7 @@ pub struct OutgoingCommand {
 /// `CommandProcessor` hands the `SocketTable` what goes to a HEM, once it is on disk as `sent`; the table
 /// passes it to the HEM's socket. May be lost with the connection: what is unanswered is sent again
 /// after the next welcome. Without any command it only asks whether the HEM is connected.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
 #[rtype(result = "Result<(), NotConnected>")]
 pub struct SendCommands {
     /// Which HEM.
@@ -236,11 +238,13 @@ pub struct NotConnected;
 
 /// `HemSocket` passes a HEM's `result` on to the `CommandProcessor`. May be lost: the command is sent
 /// again, and the HEM answers again.
-#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Message)]
 #[rtype(result = "()")]
 pub struct CommandAnswered {
     /// Which HEM.
     pub hem: HemId,
+    /// Whose it is.
+    pub microgrid: MicrogridId,
     /// The connection's epoch.
     pub epoch: Epoch,
     /// Which command.

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::{
     Entry, Epoch, HemEvent, HemId, HemStatus, JobCheckpoint, JobId, JobLogLine, JobRecord,
-    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, PowerLimits, ProcessId, Quantity,
-    Reading, Secret, Seq, Series, Timestamp,
+    JobResult, JobState, MicrogridId, NodeDeclaration, NodeReading, PowerLimits, ProcessId,
+    Quantity, Reading, Secret, Seq, Series, Tenure, Timestamp,
 };
 
 pub use crate::cluster_messages::*;
@@ -79,7 +79,7 @@ pub enum AuthenticationError {
 
 /// `Registrar` tells the `SocketTable` that a HEM's key was revoked, rotated or the HEM deleted: its
 /// open socket is cut. Must not be lost.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
 #[rtype(result = "()")]
 pub struct CutHem {
     /// Which HEM.
@@ -353,6 +353,8 @@ pub struct SaveCheckpoint {
     pub results: Vec<JobResult>,
     /// What it said since the last one.
     pub log: Vec<JobLogLine>,
+    /// In a cluster: under which tenure.
+    pub tenure: Option<Tenure>,
 }
 
 /// A `MicrogridSupervisor` has the `Registrar` write how a job stands.
@@ -363,6 +365,8 @@ pub struct RecordJobState {
     pub job: JobId,
     /// How it stands.
     pub state: JobState,
+    /// In a cluster: under which tenure.
+    pub tenure: Option<Tenure>,
 }
 
 /// A job's results or state, as the live feed tells it. May be lost.

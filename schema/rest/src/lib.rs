@@ -4,6 +4,7 @@
 //! What is received by the server refuses unknown fields; what is received by a client ignores them.
 
 pub mod actions;
+pub mod cluster;
 pub mod commands;
 pub mod hems;
 pub mod history;
@@ -22,6 +23,7 @@ pub mod why;
 pub mod wishes;
 
 pub use actions::{Action, ActionName};
+pub use cluster::{Cluster, ClusterProcess};
 pub use commands::{
     Command, CommandAsker, CommandEvidence, CommandSighting, CommandStep, NewCommand,
 };

@@ -229,6 +229,7 @@ impl Actor for LiveHub {
     fn started(&mut self, context: &mut Context<Self>) {
         context.add_stream(self.bus.readings.bind(&Pattern::all(), BUS_QUEUE));
         context.add_stream(self.bus.events.bind(&Pattern::all(), BUS_QUEUE));
+        context.add_stream(self.bus.statuses.bind(&Pattern::all(), BUS_QUEUE));
     }
 }
 

@@ -18,6 +18,7 @@ use crate::api::cursor;
 use crate::api::error::{ApiError, ApiResult, ErrorCode};
 use crate::api::extract::{Body, Query};
 use crate::api::idempotency::{Made, Once};
+use crate::api::owner::Original;
 use crate::api::state::State;
 use crate::api::waiting::decided;
 
@@ -74,10 +75,14 @@ pub(super) struct WaitQuery {
 pub(super) async fn make(
     hem: Authorised<Hem, Operator>,
     state: web::Data<State>,
+    original: Original,
     once: Once,
     query: Query<WaitQuery>,
     body: Body<NewCommand>,
 ) -> ApiResult<HttpResponse> {
+    if let Some(answer) = original.elsewhere(&state, &hem.microgrid, body.bytes.clone()).await? {
+        return Ok(answer);
+    }
     let asked = Asked::read(&body.value, Timestamp(state.clock.unix_ms()))?;
     let node = body.value.node;
     asked.check_node(&hem.id, &hem.nodes, node)?;
@@ -130,10 +135,18 @@ pub(super) async fn get(
 pub(super) async fn cancel(
     command: Authorised<Arc<CommandRecord>, Operator>,
     state: web::Data<State>,
-) -> ApiResult<web::Json<Command>> {
-    let cancel = CancelCommand { command: command.id.clone(), by: command.caller.asker() };
+    original: Original,
+) -> ApiResult<HttpResponse> {
+    if let Some(answer) = original.elsewhere(&state, &command.microgrid, web::Bytes::new()).await? {
+        return Ok(answer);
+    }
+    let cancel = CancelCommand {
+        command: command.id.clone(),
+        by: command.caller.asker(),
+        microgrid: command.microgrid.clone(),
+    };
     let cancelled = state.commands.ask(cancel).await?;
-    Ok(web::Json(Command::from(cancelled.as_ref())))
+    Ok(HttpResponse::Ok().json(Command::from(cancelled.as_ref())))
 }
 
 /// Which commands.

@@ -15,6 +15,7 @@ use crate::api::command_check::{Asked, invalid};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::extract::Body;
 use crate::api::idempotency::{Made, Once};
+use crate::api::owner::Original;
 use crate::api::state::State;
 
 /// How many HEMs may be commanded at once.
@@ -37,9 +38,13 @@ const AT_A_TIME: usize = 64;
 pub(super) async fn make(
     microgrid: Authorised<Microgrid, Operator>,
     state: web::Data<State>,
+    original: Original,
     once: Once,
     body: Body<NewCommands>,
 ) -> ApiResult<HttpResponse> {
+    if let Some(answer) = original.elsewhere(&state, &microgrid.id, body.bytes.clone()).await? {
+        return Ok(answer);
+    }
     let NewCommands { hems, kind, name, node, critical, .. } = &body.value;
     let asked = Asked::read(&body.value.command(*node), Timestamp(state.clock.unix_ms()))?;
     let names_nodes = kind.is_some() || name.is_some() || node.is_some();

@@ -1,5 +1,6 @@
 //! The paths below the base, one file per resource.
 
+mod cluster;
 mod commands;
 mod hems;
 mod history;
@@ -60,5 +61,6 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>) {
         .service(wishes::create_token)
         .service(wishes::revoke_token)
         .service(super::live::live)
+        .service(cluster::cluster)
         .service(tree::tree);
 }

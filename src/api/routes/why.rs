@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::{get, web};
+use actix_web::{HttpResponse, get, web};
 use memcloud_domain::{HemId, NodeId, NodeWhy};
 use memcloud_microgrid::ExplainNodes;
 use memcloud_registry::{Hem, Microgrid};
@@ -13,6 +13,7 @@ use crate::api::caller::{Authorised, Viewer};
 use crate::api::cursor;
 use crate::api::error::{ApiError, ApiResult, ErrorCode};
 use crate::api::extract::Query;
+use crate::api::owner::Original;
 use crate::api::state::State;
 
 const LIST: &str = "why";
@@ -28,10 +29,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) async fn of_hem(
     hem: Authorised<Hem, Viewer>,
     state: web::Data<State>,
-) -> ApiResult<web::Json<Page<Why>>> {
+    original: Original,
+) -> ApiResult<HttpResponse> {
+    if let Some(answer) = original.elsewhere(&state, &hem.microgrid, web::Bytes::new()).await? {
+        return Ok(answer);
+    }
     let asked = ExplainNodes { microgrid: hem.microgrid.clone(), hem: Some(hem.id.clone()) };
     let nodes = explained(&state, asked).await?;
-    Ok(web::Json(Page { items: nodes.into_iter().map(Why::from).collect(), next: None }))
+    let items = nodes.into_iter().map(Why::from).collect();
+    Ok(HttpResponse::Ok().json(Page { items, next: None }))
 }
 
 /// Why a microgrid's nodes are as they are
@@ -42,13 +48,17 @@ pub(super) async fn of_hem(
 pub(super) async fn of_microgrid(
     microgrid: Authorised<Microgrid, Viewer>,
     state: web::Data<State>,
+    original: Original,
     query: Query<PageQuery>,
-) -> ApiResult<web::Json<Page<Why>>> {
+) -> ApiResult<HttpResponse> {
     let after =
         query.0.after.as_deref().map(|text| key(&cursor::decode(LIST, text)?)).transpose()?;
+    if let Some(answer) = original.elsewhere(&state, &microgrid.id, web::Bytes::new()).await? {
+        return Ok(answer);
+    }
     let asked = ExplainNodes { microgrid: microgrid.id.clone(), hem: None };
     let nodes = explained(&state, asked).await?;
-    Ok(web::Json(page(nodes, after.as_ref(), query.0.limit.get())))
+    Ok(HttpResponse::Ok().json(page(nodes, after.as_ref(), query.0.limit.get())))
 }
 
 /// A supervisor that was only just started has to read first which homes there are.

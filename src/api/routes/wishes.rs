@@ -14,6 +14,7 @@ use crate::api::command_check::{check_reason, invalid};
 use crate::api::error::{ApiError, ApiResult, ErrorCode};
 use crate::api::extract::Body;
 use crate::api::idempotency::{Made, Once};
+use crate::api::owner::Original;
 use crate::api::state::State;
 
 /// The app of jobs that run elsewhere.
@@ -32,6 +33,7 @@ const EXTERNAL: &str = "external";
 pub(super) async fn submit(
     job: Authorised<JobRecord, Job>,
     state: web::Data<State>,
+    original: Original,
     once: Once,
     body: Body<NewWishes>,
 ) -> ApiResult<HttpResponse> {
@@ -41,6 +43,9 @@ pub(super) async fn submit(
             ErrorCode::Forbidden,
             "this token wishes for another job; make one for this job",
         ));
+    }
+    if let Some(answer) = original.elsewhere(&state, &job.microgrid, body.bytes.clone()).await? {
+        return Ok(answer);
     }
     let NewWishes { wishes, withdraw } = body.value;
     for (field, count) in [("wishes", wishes.len()), ("withdraw", withdraw.len())] {

@@ -102,6 +102,8 @@ impl World {
             status: StatusPorts::of(&status),
             commands: CommandPorts::of(&ledger),
             dispatch: DispatchPorts::of(&dispatch),
+            cluster: None,
+            process: None,
             apps: AppCatalogue::standard(),
             bus: bus.clone(),
             health: vec![probe(Arc::clone(&is_well))],

@@ -5,12 +5,14 @@
 //! Nothing here stands in for an engine, and nothing installs one: that is `xtask`'s.
 
 mod guarded;
+mod haproxy;
 mod mariadb;
 mod mongo_wire;
 mod mongodb;
 mod rabbitmq;
 
 pub use guarded::{Guarded, spare_port, wait_until};
+pub use haproxy::{Behind, HaProxy};
 pub use mariadb::MariaDb;
 pub use mongodb::MongoDb;
 pub use rabbitmq::RabbitMq;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use memcloud_test_engines::{MariaDb, RabbitMq};
+use memcloud_test_engines::{HaProxy, MariaDb, RabbitMq};
 
 use crate::layout;
 
@@ -27,6 +27,14 @@ pub(super) fn mariadb() -> anyhow::Result<()> {
         return Ok(());
     }
     debian_packages(&["mariadb-server", "mariadb-client", "libmariadb-dev"])
+}
+
+/// Sees to it that HAProxy is here: no engine, but what stands in front of a cluster.
+pub(super) fn haproxy() -> anyhow::Result<()> {
+    if HaProxy::is_here() {
+        return Ok(());
+    }
+    debian_packages(&["haproxy"])
 }
 
 /// Sees to it that `mongod` is here, and answers where.

@@ -203,7 +203,7 @@ impl Town {
         catalogue.add(Arc::new(Trap));
         let assembly = OperatorAssembly {
             bus,
-            ports: OperatorPorts { microgrid, with_jobs: jobs.port() },
+            ports: OperatorPorts { microgrid, with_jobs: jobs.port(), needed: None },
             catalogue: Arc::new(catalogue),
             threads: StepThreads::offloaded(),
             limits,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use memcloud_domain::messages::HemBatch;
 use memcloud_domain::{
-    CommandId, CommandRecord, CommandState, Entry, HemId, NodeDeclaration, NodeId, Reading, Seq,
-    Timestamp,
+    CommandId, CommandRecord, CommandState, Entry, HemId, MicrogridId, NodeDeclaration, NodeId,
+    Reading, Seq, Timestamp,
 };
 
 use crate::effect::expectation::{Expectation, WasSeen};
@@ -114,6 +114,17 @@ impl Watches {
         }
         if watches.is_empty() {
             self.by_hem.remove(&hem);
+        }
+    }
+
+    /// Another process runs a microgrid: it looks at its commands.
+    pub(crate) fn forget_microgrid(&mut self, microgrid: &MicrogridId) {
+        let is_its = |(command, watch): (&CommandId, &Watch)| {
+            (watch.record.microgrid == *microgrid).then(|| command.clone())
+        };
+        let its: Vec<CommandId> = self.by_hem.values().flatten().filter_map(is_its).collect();
+        for command in its {
+            self.forget(&command);
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Book {
     due: BTreeSet<(Timestamp, CommandId)>,
     /// The highest order of each HEM, ever.
     orders: HashMap<HemId, u64>,
+    /// Whether a HEM that is not among them never had one; else it is looked up.
+    knows_all_orders: bool,
     /// Per HEM the highest order of each kind that was carried out at each node.
     acted: HashMap<HemId, BTreeMap<(NodeId, Kind), u64>>,
     connected: HashMap<HemId, Epoch>,
@@ -35,14 +37,15 @@ impl Book {
     pub(crate) fn new(
         config: CommandsConfig,
         open: Vec<CommandRecord>,
-        orders: Vec<(HemId, u64)>,
+        orders: Option<Vec<(HemId, u64)>>,
     ) -> Self {
         let mut book = Self {
             config,
             records: HashMap::new(),
             hems: HashMap::new(),
             due: BTreeSet::new(),
-            orders: orders.into_iter().collect(),
+            knows_all_orders: orders.is_some(),
+            orders: orders.into_iter().flatten().collect(),
             acted: HashMap::new(),
             connected: HashMap::new(),
             holding: BTreeSet::new(),
@@ -138,6 +141,22 @@ impl Book {
     /// Commands on which dispatch has not decided, at most so many, the oldest first.
     pub(crate) fn undecided(&self, limit: usize) -> Vec<Arc<CommandRecord>> {
         self.undecided.iter().filter_map(|id| self.records.get(id)).take(limit).cloned().collect()
+    }
+
+    /// Whether the next order of a HEM can be told.
+    pub(crate) fn knows_order(&self, hem: &HemId) -> bool {
+        self.knows_all_orders || self.orders.contains_key(hem)
+    }
+
+    /// The highest orders of HEMs were looked up; those that have none never had one.
+    pub(crate) fn learn_orders(&mut self, asked: Vec<HemId>, found: Vec<(HemId, u64)>) {
+        for hem in asked {
+            self.orders.entry(hem).or_insert(0);
+        }
+        for (hem, order) in found {
+            let highest = self.orders.entry(hem).or_insert(order);
+            *highest = order.max(*highest);
+        }
     }
 
     /// The next order of a HEM. A number that was not used after all is left out.
@@ -243,8 +262,12 @@ impl Book {
         }
     }
 
-    /// Forgets what is known of a HEM beside its commands and the numbers of its orders.
+    /// Forgets what is known of a HEM beside its commands; the number of its last order too where it can be
+    /// looked up: another process may give the next.
     pub(crate) fn forget(&mut self, hem: &HemId) {
+        if !self.knows_all_orders {
+            self.orders.remove(hem);
+        }
         self.acted.remove(hem);
         self.connected.remove(hem);
     }

@@ -35,6 +35,20 @@ pub(crate) enum Reply {
     Cancelled(oneshot::Sender<Result<Arc<CommandRecord>, CommandError>>),
 }
 
+impl Reply {
+    /// What was asked for is not done.
+    pub(crate) fn refuse(self, reason: &str) {
+        let unavailable = || Unavailable { what: WEB_STORE, reason: reason.to_owned() };
+        // Whoever does not wait for its answer any more loses only that.
+        match self {
+            Self::Nobody => {}
+            Self::Accepted(reply) => drop(reply.send(Err(unavailable().into()))),
+            Self::Placed(reply) => drop(reply.send(Err(unavailable()))),
+            Self::Cancelled(reply) => drop(reply.send(Err(unavailable().into()))),
+        }
+    }
+}
+
 /// What the disk has, and others are to know or do. The later one adds to the earlier.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -81,8 +95,17 @@ pub(crate) enum Errand {
     Open,
     /// Write these rows.
     Write(Vec<Arc<CommandRecord>>),
-    /// Look these up.
-    LookUp(Vec<CommandId>),
+    /// Look these commands up, and the highest orders of these HEMs.
+    LookUp(Vec<CommandId>, Vec<HemId>),
+}
+
+/// What was looked up.
+#[derive(Debug, Default)]
+pub(crate) struct LookedUp {
+    /// The commands that there are.
+    pub(crate) commands: Vec<CommandRecord>,
+    /// The highest order of each HEM that was asked for and has one.
+    pub(crate) orders: Vec<(HemId, u64)>,
 }
 
 /// What the store has to begin with.
@@ -90,16 +113,26 @@ pub(crate) enum Errand {
 pub(crate) struct Opened {
     /// What is open.
     pub(crate) open: Vec<CommandRecord>,
-    /// The highest order of each HEM.
-    pub(crate) orders: Vec<(HemId, u64)>,
+    /// The highest order of each HEM; absent: each is looked up when it is needed.
+    pub(crate) orders: Option<Vec<(HemId, u64)>>,
 }
 
 /// Why the store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) reason: String,
-    /// Whether the same may succeed later.
-    pub(crate) may_pass: bool,
+    pub(crate) kind: FailureKind,
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// The same may succeed later.
+    MayPass,
+    /// The same never succeeds.
+    Lasts,
+    /// Another process runs the microgrid.
+    Fenced,
 }
 
 #[derive(Debug)]
@@ -112,7 +145,7 @@ struct Waiting {
 #[derive(Debug)]
 enum Flight {
     Open,
-    LookUp(Vec<Waiting>),
+    LookUp(Vec<Waiting>, Vec<HemId>),
     Write { entries: Vec<(Waiting, Outcome)>, draft: Draft },
 }
 
@@ -148,7 +181,7 @@ impl Journal {
     /// A ledger that is to be opened yet.
     pub(crate) fn new(config: CommandsConfig, metrics: Arc<CommandMetrics>) -> Self {
         Self {
-            book: Book::new(config, Vec::new(), Vec::new()),
+            book: Book::new(config, Vec::new(), None),
             is_open: false,
             metrics,
             queue: VecDeque::new(),
@@ -177,8 +210,24 @@ impl Journal {
             return;
         }
         self.waiting += weight;
-        self.metrics.waiting.set(self.waiting);
         self.queue.push_back(Waiting { operation, reply, since: now });
+    }
+
+    /// Gives everything up that waits or is under way: another process runs its microgrid.
+    pub(crate) fn close(&mut self, reason: &str) {
+        let under_way = match self.flight.take() {
+            Some(Flight::LookUp(batch, _)) => batch,
+            // Whether it was written is not known here. Whoever asks again is told.
+            Some(Flight::Write { entries, .. }) => {
+                entries.into_iter().map(|(waiting, _)| waiting).collect()
+            }
+            Some(Flight::Open) | None => Vec::new(),
+        };
+        let waiting = std::mem::take(&mut self.queue);
+        for waiting in under_way.into_iter().chain(waiting) {
+            self.refuse(waiting.reply, reason);
+        }
+        self.waiting = 0;
     }
 
     /// What the store is to do next, if anything and if it is free.
@@ -203,9 +252,16 @@ impl Journal {
                     unknown.insert(id.clone());
                 }
             }
-            if !unknown.is_empty() {
-                self.flight = Some(Flight::LookUp(batch));
-                return Some(Errand::LookUp(unknown.into_iter().collect()));
+            let hems: HashSet<HemId> = batch
+                .iter()
+                .flat_map(|waiting| waiting.operation.ordered_hems())
+                .filter(|hem| !self.book.knows_order(hem))
+                .cloned()
+                .collect();
+            if !unknown.is_empty() || !hems.is_empty() {
+                let hems: Vec<HemId> = hems.into_iter().collect();
+                self.flight = Some(Flight::LookUp(batch, hems.clone()));
+                return Some(Errand::LookUp(unknown.into_iter().collect(), hems));
             }
             // What writes nothing is done at once.
             if let Some(errand) = self.apply(batch, &Found::new(), at) {
@@ -223,7 +279,6 @@ impl Journal {
                 self.is_open = true;
                 self.recovered();
                 self.told.opened = self.book.all();
-                self.metrics.open.set(self.book.len());
             }
             Err(failure) => self.failed(Vec::new(), failure, false, now),
         }
@@ -253,13 +308,14 @@ impl Journal {
     /// The store has found what was asked for.
     pub(crate) fn looked_up(
         &mut self,
-        found: Result<Vec<CommandRecord>, Failure>,
+        found: Result<LookedUp, Failure>,
         at: Timestamp,
         now: Instant,
     ) -> Option<Errand> {
-        let Some(Flight::LookUp(batch)) = self.flight.take() else { return None };
+        let Some(Flight::LookUp(batch, hems)) = self.flight.take() else { return None };
         match found {
-            Ok(records) => {
+            Ok(LookedUp { commands: records, orders }) => {
+                self.book.learn_orders(hems, orders);
                 if self.away.as_ref().is_some_and(|absence| !absence.writing) {
                     self.recovered();
                 }
@@ -315,7 +371,7 @@ impl Journal {
     /// What the store was asked to do broke, whatever it was.
     pub(crate) fn broke(&mut self, failure: Failure, now: Instant) {
         match self.flight.take() {
-            Some(Flight::LookUp(batch)) => self.failed(batch, failure, false, now),
+            Some(Flight::LookUp(batch, _)) => self.failed(batch, failure, false, now),
             Some(Flight::Write { entries, draft }) => {
                 self.flight = Some(Flight::Write { entries, draft });
                 self.written(Err(failure), Duration::ZERO, now);
@@ -330,7 +386,7 @@ impl Journal {
     }
 
     fn failed(&mut self, mut batch: Vec<Waiting>, failure: Failure, writing: bool, now: Instant) {
-        if !failure.may_pass && !batch.is_empty() {
+        if failure.kind != FailureKind::MayPass && !batch.is_empty() {
             if batch.len() == 1 {
                 self.give_up(batch.pop(), &failure.reason);
                 return;
@@ -373,7 +429,6 @@ impl Journal {
             self.waiting = self.waiting.saturating_sub(waiting.operation.weight());
             self.refuse(waiting.reply, &reason);
         }
-        self.metrics.waiting.set(self.waiting);
     }
 
     fn give_up(&mut self, waiting: Option<Waiting>, reason: &str) {
@@ -409,8 +464,6 @@ impl Journal {
         let to_offer = draft.to_offer.iter().filter_map(|id| self.book.get(id)).cloned();
         self.told.to_offer.extend(to_offer);
         self.told.dropped.extend(draft.dropped);
-        self.metrics.waiting.set(self.waiting);
-        self.metrics.open.set(self.book.len());
     }
 
     fn tell_what_to_send(&mut self, draft: &Draft) {
@@ -472,12 +525,6 @@ impl Journal {
         std::mem::take(&mut self.told)
     }
 
-    /// Puts back what could not be told.
-    pub(crate) fn untold(&mut self, mut untold: Told) {
-        untold.add(std::mem::take(&mut self.told));
-        self.told = untold;
-    }
-
     /// A command as it is on disk, if it is in memory.
     pub(crate) fn durable(&self, id: &CommandId) -> Option<Arc<CommandRecord>> {
         let under_way = match &self.flight {
@@ -503,15 +550,10 @@ impl Journal {
     }
 
     fn refuse(&self, reply: Reply, reason: &str) {
-        let unavailable = || Unavailable { what: WEB_STORE, reason: reason.to_owned() };
-        // Whoever does not wait for its answer any more loses only that.
-        match reply {
-            Reply::Nobody => return,
-            Reply::Accepted(reply) => drop(reply.send(Err(unavailable().into()))),
-            Reply::Placed(reply) => drop(reply.send(Err(unavailable()))),
-            Reply::Cancelled(reply) => drop(reply.send(Err(unavailable().into()))),
+        if !matches!(reply, Reply::Nobody) {
+            self.metrics.unavailable.increment();
         }
-        self.metrics.unavailable.increment();
+        reply.refuse(reason);
     }
 }
 

@@ -83,6 +83,18 @@ impl Operation {
         }
     }
 
+    /// The HEMs that it may give an order to.
+    pub(crate) fn ordered_hems(&self) -> impl Iterator<Item = &HemId> {
+        let placings = match self {
+            Self::Place(_, placings) => placings.as_slice(),
+            _ => &[],
+        };
+        placings.iter().filter_map(|placing| match &placing.verdict {
+            Verdict::Order(draft) => Some(&draft.hem),
+            Verdict::Refuse { .. } => None,
+        })
+    }
+
     /// How many rows it makes, about.
     pub(crate) fn weight(&self) -> usize {
         match self {

@@ -17,7 +17,7 @@ use memcloud_domain::messages::{
 use memcloud_domain::{
     Asker, CommandAction, CommandId, CommandOutcome, CommandRecord, CommandRequest, CommandState,
     DefaultState, Entry, Epoch, HemId, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading,
-    Reading, Seq, Timestamp, Watts,
+    Reading, Seq, Tenure, Timestamp, Watts,
 };
 use memcloud_store::registry::{CommandFilter, CommandStore, RegistryError, SqlRegistry};
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, Universe, supervised};
@@ -70,10 +70,14 @@ impl Faulty {
 }
 
 impl CommandStore for Faulty {
-    fn write_commands(&self, commands: &[Arc<CommandRecord>]) -> Result<(), RegistryError> {
+    fn write_commands(
+        &self,
+        commands: &[Arc<CommandRecord>],
+        fence: &[Tenure],
+    ) -> Result<(), RegistryError> {
         self.check()?;
         self.transactions.lock().unwrap().push(commands.len());
-        self.inner.write_commands(commands)?;
+        self.inner.write_commands(commands, fence)?;
         if *self.lying.lock().unwrap() {
             return Err(RegistryError::Unavailable { reason: "the connection broke".to_owned() });
         }
@@ -107,6 +111,11 @@ impl CommandStore for Faulty {
     fn highest_orders(&self) -> Result<Vec<(HemId, u64)>, RegistryError> {
         self.check()?;
         self.inner.highest_orders()
+    }
+
+    fn highest_orders_of(&self, hems: &[HemId]) -> Result<Vec<(HemId, u64)>, RegistryError> {
+        self.check()?;
+        self.inner.highest_orders_of(hems)
     }
 
     fn delete_commands(
@@ -349,6 +358,7 @@ impl House {
     ) {
         let answered = CommandAnswered {
             hem: record.hem.clone(),
+            microgrid: record.microgrid.clone(),
             epoch: Epoch(1),
             command: record.id.clone(),
             outcome,

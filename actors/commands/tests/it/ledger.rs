@@ -162,7 +162,7 @@ fn what_cannot_be_right_is_turned_down_with_what_would_be_and_takes_the_others_w
 #[test]
 fn only_what_was_not_sent_can_be_cancelled() {
     universe(async |house| {
-        let cancel = |command| CancelCommand { command, by: anna() };
+        let cancel = |command| CancelCommand { command, by: anna(), microgrid: microgrid() };
         let record = house.request(switch_off("home")).await;
         let cancelled =
             house.processor.ask(cancel(record.id.clone()), SOON).await.unwrap().unwrap();

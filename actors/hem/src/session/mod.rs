@@ -17,7 +17,7 @@ use memcloud_domain::messages::{
     AuthenticateHem, AuthenticatedHem, AuthenticationError, CommandAnswered, Durability,
     HemConnected, HemHeard, LatestSeen, OutgoingCommand, SessionOpened, StoreEntries, Unavailable,
 };
-use memcloud_domain::{HemId, MicrogridId};
+use memcloud_domain::{Epoch, HemId, MicrogridId};
 use memcloud_wire::{CloudError, CloudFrame, ErrorCode, Greeting, LineDecoder, MAX_HELLO};
 use tokio::time::Instant;
 
@@ -79,6 +79,8 @@ pub(crate) enum Claimed {
 pub(crate) enum StandDownReason {
     /// A later connection of the same HEM has won.
     Replaced,
+    /// One of this epoch has been welcomed at another process: an earlier one is over.
+    WelcomedElsewhere(Epoch),
     /// The HEM's key was revoked or rotated, or the HEM deleted.
     Cut,
 }
@@ -354,7 +356,12 @@ impl Session {
             return;
         }
         let (code, text) = match reason {
-            StandDownReason::Replaced => {
+            // A later one does not mind, and one that has no epoch yet gets a higher one.
+            StandDownReason::WelcomedElsewhere(epoch) if !matches!(&self.phase, Phase::Live(live) if live.epoch < epoch) =>
+            {
+                return;
+            }
+            StandDownReason::Replaced | StandDownReason::WelcomedElsewhere(_) => {
                 (ErrorCode::Replaced, "another connection of this HEM has taken over")
             }
             StandDownReason::Cut => {

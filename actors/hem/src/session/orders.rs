@@ -63,6 +63,7 @@ pub(super) fn answer(
         .map_err(|error| format!("`command` is no id that the cloud sent: {error}"))?;
     Ok(CommandAnswered {
         hem: live.hem.clone(),
+        microgrid: live.microgrid.clone(),
         epoch: live.epoch,
         command,
         outcome: result.outcome,

@@ -119,6 +119,7 @@ fn a_job_saves_where_it_stands_and_finds_it_again_after_a_restart() {
                 checkpoint: checkpoint.clone(),
                 results: vec![result.clone()],
                 log: vec![line.clone()],
+                tenure: None,
             };
             tell(&house, save).await;
         }
@@ -140,7 +141,8 @@ fn a_job_saves_where_it_stands_and_finds_it_again_after_a_restart() {
         assert_eq!((log.len(), log[0].number, &log[0].line), (1, 2, &line));
 
         let failed = JobState::Failed { reason: "it panicked".to_owned(), at: Timestamp(NOW) };
-        tell(&house, RecordJobState { job: job.id.clone(), state: failed.clone() }).await;
+        tell(&house, RecordJobState { job: job.id.clone(), state: failed.clone(), tenure: None })
+            .await;
         assert_eq!(house.ask(GetJob { id: job.id }).await.unwrap().state, failed);
         let unknown = JobId::new("unknown").unwrap();
         let error = house.ask(GetJob { id: unknown }).await.unwrap_err();

@@ -137,6 +137,7 @@ impl Stage {
         let assembly = JobAssembly {
             app: Arc::clone(catalogue.get(app).unwrap()),
             record,
+            tenure: None,
             ports: WorkerPorts {
                 entries: history.port(),
                 marks: history.port(),

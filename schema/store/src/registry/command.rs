@@ -287,13 +287,27 @@ pub(super) fn highest_orders(
 ) -> Result<Vec<(HemId, u64)>, RegistryError> {
     let rows: Vec<(String, i64)> =
         command_order::table.order(command_order::hem_id).load(connection)?;
-    let read = |(hem, order): (String, i64)| -> Result<_, RegistryError> {
-        let corrupt = |reason: String| RegistryError::corrupt("order of hem", &hem, reason);
-        let id = HemId::new(&hem).map_err(|error| corrupt(error.to_string()))?;
-        let order = u64::try_from(order).map_err(|error| corrupt(error.to_string()))?;
-        Ok((id, order))
-    };
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(read_order).collect()
+}
+
+pub(super) fn highest_orders_of(
+    connection: &mut WebConnection,
+    hems: &[HemId],
+) -> Result<Vec<(HemId, u64)>, RegistryError> {
+    let mut orders = Vec::with_capacity(hems.len());
+    for hem in hems {
+        let row: Option<(String, i64)> =
+            command_order::table.find(hem.as_str()).get_result(connection).optional()?;
+        orders.extend(row.map(read_order).transpose()?);
+    }
+    Ok(orders)
+}
+
+fn read_order((hem, order): (String, i64)) -> Result<(HemId, u64), RegistryError> {
+    let corrupt = |reason: String| RegistryError::corrupt("order of hem", &hem, reason);
+    let id = HemId::new(&hem).map_err(|error| corrupt(error.to_string()))?;
+    let order = u64::try_from(order).map_err(|error| corrupt(error.to_string()))?;
+    Ok((id, order))
 }
 
 pub(super) fn delete(

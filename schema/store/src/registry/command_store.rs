@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use memcloud_domain::{CommandId, CommandRecord, CommandState, HemId, MicrogridId, Timestamp};
+use memcloud_domain::{
+    CommandId, CommandRecord, CommandState, HemId, MicrogridId, Tenure, Timestamp,
+};
 
 use super::RegistryError;
 
@@ -27,11 +29,17 @@ pub trait CommandStore: Send + Sync {
     /// Writes commands as they now are, new and changed ones alike; when it returns they are on the
     /// disk. Written again, after a failure of which nobody knows what it left, it does no harm. What
     /// a command asks for, by whom and why, stays as it was written first. Of two records of one command
-    /// the later one stands.
+    /// the later one stands. In a cluster only under the tenures of their microgrids, all of which must be
+    /// the newest still; without any nothing is asked.
     ///
     /// # Errors
-    /// `Invalid` where a number is beyond what can be kept, and then none is written.
-    fn write_commands(&self, commands: &[Arc<CommandRecord>]) -> Result<(), RegistryError>;
+    /// `Invalid` where a number is beyond what can be kept, `Fenced` where a tenure is over; then none is
+    /// written.
+    fn write_commands(
+        &self,
+        commands: &[Arc<CommandRecord>],
+        fence: &[Tenure],
+    ) -> Result<(), RegistryError>;
 
     /// A command, if it is kept.
     ///
@@ -73,6 +81,12 @@ pub trait CommandStore: Send + Sync {
     /// # Errors
     /// `Unavailable`, `Corrupt`.
     fn highest_orders(&self) -> Result<Vec<(HemId, u64)>, RegistryError>;
+
+    /// The highest order of each of these HEMs that has one.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    fn highest_orders_of(&self, hems: &[HemId]) -> Result<Vec<(HemId, u64)>, RegistryError>;
 
     /// Deletes the oldest commands, by id, that were issued before a moment and are not open, at most `limit`, so
     /// that others get their turn; answers how many. Call it again until it answers 0.

@@ -1,5 +1,5 @@
 //! Where SQLite and MySQL differ in words: the insert of a row that may be there already, and a row that
-//! is read to be changed. Everything else that the models say, both understand.
+//! is read to be changed, or to be relied on, and the time. Everything else that the models say, both understand.
 
 use std::marker::PhantomData;
 
@@ -140,3 +140,65 @@ impl<Select: QueryId> QueryId for ForUpdate<Select> {
 }
 
 impl<Select> RunQueryDsl<WebConnection> for ForUpdate<Select> {}
+
+/// Rows on which what is written in the same transaction depends.
+#[derive(Debug)]
+pub(super) struct ForShare<Select>(Select);
+
+/// Reads rows so that nobody changes them until the transaction ends; others may read them so too.
+/// SQLite's one writer is alone anyway; MySQL locks these rows.
+pub(super) fn for_share<Select>(select: Select) -> ForShare<Select> {
+    ForShare(select)
+}
+
+impl<Select: QueryFragment<Backend>> QueryFragment<Backend> for ForShare<Select> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Backend>) -> QueryResult<()> {
+        self.0.walk_ast(out.reborrow())?;
+        match dialect_of(out.backend()) {
+            Dialect::Sqlite => {}
+            // Both MySQL and MariaDB know it by this name.
+            #[cfg(feature = "mysql")]
+            Dialect::Mysql => out.push_sql(" LOCK IN SHARE MODE"),
+        }
+        Ok(())
+    }
+}
+
+impl<Select: Query> Query for ForShare<Select> {
+    type SqlType = Select::SqlType;
+}
+
+impl<Select: QueryId> QueryId for ForShare<Select> {
+    type QueryId = ForShare<Select::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool = Select::HAS_STATIC_QUERY_ID;
+}
+
+impl<Select> RunQueryDsl<WebConnection> for ForShare<Select> {}
+
+/// The database's clock.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(super) struct DatabaseNow;
+
+/// Asks what time it is to the database: Unix milliseconds.
+pub(super) fn database_now() -> DatabaseNow {
+    DatabaseNow
+}
+
+impl QueryFragment<Backend> for DatabaseNow {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Backend>) -> QueryResult<()> {
+        match dialect_of(out.backend()) {
+            Dialect::Sqlite => out.push_sql(
+                "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)",
+            ),
+            #[cfg(feature = "mysql")]
+            Dialect::Mysql => out.push_sql("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"),
+        }
+        Ok(())
+    }
+}
+
+impl Query for DatabaseNow {
+    type SqlType = diesel::sql_types::BigInt;
+}
+
+impl RunQueryDsl<WebConnection> for DatabaseNow {}

@@ -1,6 +1,7 @@
 //! Why the registry did not do what it was asked. REST answers 404, 409, 422 and 503 by these.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use memcloud_domain::MicrogridId;
 
 use crate::StoreError;
 
@@ -57,6 +58,12 @@ pub enum RegistryError {
     Unavailable {
         /// Why, as far as it is known.
         reason: String,
+    },
+    /// Another process of the cluster runs the microgrid now: nothing was written.
+    #[error("microgrid {microgrid} is run by another process now; nothing was written")]
+    Fenced {
+        /// Which microgrid.
+        microgrid: MicrogridId,
     },
     /// Others change the same rows at this moment. The adapter undoes what it did and does it again, a
     /// bounded number of times, and then says `Unavailable`: no caller sees this.

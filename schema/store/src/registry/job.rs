@@ -2,13 +2,14 @@
 
 use diesel::prelude::*;
 use memcloud_domain::{
-    JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult, JobState, MicrogridId, Timestamp,
+    JobCheckpoint, JobId, JobLogLine, JobRecord, JobResult, JobState, MicrogridId, Tenure,
+    Timestamp,
 };
 
 use super::connection::WebConnection;
 use super::dialect::{Becomes, Conflict, for_update, upsert};
 use super::schema::{job, job_checkpoint, job_log, job_result};
-use super::{Listing, PageRequest, RegistryError, microgrid};
+use super::{Listing, PageRequest, RegistryError, cluster, microgrid};
 
 /// A job to be deployed; it starts as running.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,17 @@ pub struct CheckpointToSave {
     pub results: Vec<JobResult>,
     /// What it said since the last one.
     pub log: Vec<JobLogLine>,
+    /// In a cluster: under which tenure. What is written under one that is over counts for nothing.
+    pub tenure: Option<Tenure>,
+}
+
+/// What became of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    /// It is on disk; of a deleted job nothing had to be.
+    Written,
+    /// Its tenure is over: nothing of it was written.
+    Fenced,
 }
 
 /// How many jobs a microgrid may have.
@@ -230,7 +242,9 @@ pub(super) fn record_state(
     connection: &mut WebConnection,
     id: &JobId,
     state: &JobState,
+    tenure: Option<&Tenure>,
 ) -> Result<(), RegistryError> {
+    cluster::fence(connection, tenure.map_or(&[], std::slice::from_ref))?;
     diesel::update(job::table.find(id.as_str()))
         .set(job::state.eq(to_json("state", state)?))
         .execute(connection)?;
@@ -282,11 +296,16 @@ impl Conflict for NextCheckpoint {
 pub(super) fn save_checkpoint(
     connection: &mut WebConnection,
     to_save: &CheckpointToSave,
-) -> Result<(), RegistryError> {
+) -> Result<Saved, RegistryError> {
+    if let Some(tenure) = &to_save.tenure
+        && !cluster::holds(connection, tenure)?
+    {
+        return Ok(Saved::Fenced);
+    }
     let its_id = job::table.find(to_save.job.as_str()).select(job::id);
     let its_id: Option<String> = for_update(its_id).get_result(connection).optional()?;
     if its_id.is_none() {
-        return Ok(());
+        return Ok(Saved::Written);
     }
     let insert = diesel::insert_into(job_checkpoint::table).values((
         job_checkpoint::job_id.eq(to_save.job.as_str()),
@@ -295,5 +314,6 @@ pub(super) fn save_checkpoint(
     ));
     upsert::<NextCheckpoint, _>(insert).execute(connection)?;
     super::job_result::write(connection, &to_save.job, &to_save.results)?;
-    super::job_log::append(connection, &to_save.job, &to_save.log)
+    super::job_log::append(connection, &to_save.job, &to_save.log)?;
+    Ok(Saved::Written)
 }

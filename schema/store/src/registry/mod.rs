@@ -1,6 +1,7 @@
 //! The web data: microgrids, HEMs and their keys, tokens, jobs with their results and logs, the
-//! answers kept for idempotency keys, and the command ledger. `Registry` is the port, `CommandStore`
-//! that of the ledger, `SqlRegistry` the adapter of both on a SQLite file (`web.db`) or, with the feature
+//! answers kept for idempotency keys, the command ledger, and the rows of a cluster. `Registry` is the port,
+//! `CommandStore` that of the ledger, `ClusterStore` that of a cluster, `SqlRegistry` the adapter of all on a
+//! SQLite file (`web.db`) or, with the feature
 //! `mysql`, on a MySQL or MariaDB server. What is kept is one file per table, written once for both; the
 //! rules of admission are pure, in `admission`.
 //! A row that is found by what is unique to it is read by `get_result` and not by `first`, which binds a
@@ -10,6 +11,7 @@
 
 pub mod admission;
 pub mod api_token;
+mod cluster;
 pub mod cluster_store;
 mod command;
 mod command_openness;
@@ -51,7 +53,7 @@ pub use hem::{Hem, HemChange, KeyState, NewHem};
 pub use idempotency::{
     Beginning, IdempotencyLimits, IdempotencyScope, IdempotentAnswer, IdempotentRequest,
 };
-pub use job::{CheckpointToSave, JobChange, NewJob};
+pub use job::{CheckpointToSave, JobChange, NewJob, Saved};
 pub use job_log::NumberedLogLine;
 pub use job_result::{InvalidCursor, ResultCursor, ResultPage, ResultQuery};
 pub use microgrid::{Microgrid, MicrogridChange, NewMicrogrid};

@@ -1,14 +1,16 @@
 //! The port: what the registry does, whatever the database. Synchronous; callers on a runtime go to a
 //! blocking thread.
 
-use memcloud_domain::{HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId, Timestamp};
+use memcloud_domain::{
+    HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId, Tenure, Timestamp,
+};
 use uuid::Uuid;
 
 use super::{
     ApiToken, Arrival, ArrivalAnswer, Beginning, CheckpointToSave, EnrolmentToken, Hem, HemChange,
     IdempotencyLimits, IdempotencyScope, IdempotentAnswer, IdempotentRequest, JobChange, Listing,
     Microgrid, MicrogridChange, NewApiToken, NewEnrolmentToken, NewHem, NewJob, NumberedLogLine,
-    PageRequest, RegistryError, ResultPage, ResultQuery, SecretHash,
+    PageRequest, RegistryError, ResultPage, ResultQuery, Saved, SecretHash,
 };
 
 /// Keeps the web data. Every method is one transaction: it happens whole, or not at all.
@@ -246,11 +248,16 @@ pub trait Registry: Send + Sync {
     /// `NotFound`.
     fn update_job(&self, id: &JobId, change: &JobChange) -> Result<JobRecord, RegistryError>;
 
-    /// Writes how a job stands; of a deleted one nothing.
+    /// Writes how a job stands; of a deleted one nothing. In a cluster only under the newest tenure.
     ///
     /// # Errors
-    /// Only `Unavailable`.
-    fn record_job_state(&self, id: &JobId, state: &JobState) -> Result<(), RegistryError>;
+    /// `Unavailable`; `Fenced` where the tenure is over.
+    fn record_job_state(
+        &self,
+        id: &JobId,
+        state: &JobState,
+        tenure: Option<&Tenure>,
+    ) -> Result<(), RegistryError>;
 
     /// Deletes a job with its checkpoint, results and log; what it was, is answered.
     ///
@@ -264,11 +271,15 @@ pub trait Registry: Send + Sync {
     /// Only `Unavailable`.
     fn checkpoint(&self, job: &JobId) -> Result<Option<JobCheckpoint>, RegistryError>;
 
-    /// Writes checkpoints with their results and log lines, in one transaction; of deleted jobs nothing.
+    /// Writes checkpoints with their results and log lines, in one transaction; of deleted jobs nothing, and
+    /// nothing of those whose tenure is over, which take no other with them. Answers for each in its turn.
     ///
     /// # Errors
     /// Only `Unavailable`, and then none is written.
-    fn save_checkpoints(&self, checkpoints: &[CheckpointToSave]) -> Result<(), RegistryError>;
+    fn save_checkpoints(
+        &self,
+        checkpoints: &[CheckpointToSave],
+    ) -> Result<Vec<Saved>, RegistryError>;
 
     /// A page of a job's results.
     ///

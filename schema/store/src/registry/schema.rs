@@ -150,4 +150,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    process (id) {
+        id -> Text,
+        address -> Text,
+        version -> Text,
+        first_beat -> BigInt,
+        last_beat -> BigInt,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    microgrid_owner (microgrid_id) {
+        microgrid_id -> Text,
+        process_id -> Nullable<Text>,
+        epoch -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(command, open_command);
+diesel::allow_tables_to_appear_in_same_query!(process, microgrid_owner);

@@ -46,6 +46,14 @@ impl WebStoreAddress {
     }
 }
 
+impl WebStoreAddress {
+    /// Whether it is a server, which several processes may share.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        !matches!(self.0, Place::Sqlite(_))
+    }
+}
+
 impl From<Location> for WebStoreAddress {
     fn from(location: Location) -> Self {
         Self(Place::Sqlite(location))

@@ -1,7 +1,7 @@
 //! What is wrong, what is said about it, and when that is the end.
 
-use memcloud_domain::Seq;
 use memcloud_domain::messages::Durability;
+use memcloud_domain::{Epoch, Seq};
 use memcloud_wire::ErrorCode;
 
 use super::HELLO;
@@ -94,4 +94,15 @@ fn when_the_historian_may_have_lost_something_the_hem_connects_anew() {
         script.say_readings([2]);
         assert_eq!(script.stored_seqs(), [1]);
     }
+}
+
+#[test]
+fn a_welcome_at_another_process_ends_an_earlier_connection_and_not_a_later_one() {
+    let mut script = Script::welcomed(config(), 0);
+    let own = Epoch(7);
+    script.happens(Event::StoodDown(StandDownReason::WelcomedElsewhere(own)));
+    script.say_readings([1]);
+    assert_eq!(script.stored_seqs(), [1]);
+    script.happens(Event::StoodDown(StandDownReason::WelcomedElsewhere(Epoch(own.0 + 1))));
+    assert_eq!(script.offline_reason(), Some("replaced"));
 }

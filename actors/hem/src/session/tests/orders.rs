@@ -2,7 +2,8 @@
 
 use memcloud_domain::messages::{CommandAnswered, OutgoingCommand};
 use memcloud_domain::{
-    CommandAction, CommandId, CommandOutcome, Epoch, HemId, NodeId, Seq, Timestamp, Watts,
+    CommandAction, CommandId, CommandOutcome, Epoch, HemId, MicrogridId, NodeId, Seq, Timestamp,
+    Watts,
 };
 use memcloud_wire::{CloudFrame, Command, ErrorCode, Instruction};
 
@@ -119,6 +120,7 @@ fn an_answer_is_passed_on_with_who_gave_it_and_when() {
     script.say(r#"{"type":"result","command":"c-8","outcome":"done"}"#);
     let answer = |command: &str, outcome, seq, reason: Option<&str>| CommandAnswered {
         hem: HemId::new("home-1").unwrap(),
+        microgrid: MicrogridId::new("fontana").unwrap(),
         epoch: Epoch(7),
         command: CommandId::new(command).unwrap(),
         outcome,

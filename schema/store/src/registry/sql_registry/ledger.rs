@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
-use memcloud_domain::{CommandId, CommandRecord, HemId, MicrogridId, Timestamp};
+use memcloud_domain::{CommandId, CommandRecord, HemId, MicrogridId, Tenure, Timestamp};
 
 use super::SqlRegistry;
-use crate::registry::{CommandFilter, CommandStore, RegistryError, command};
+use crate::registry::{CommandFilter, CommandStore, RegistryError, cluster, command};
 
 impl CommandStore for SqlRegistry {
-    fn write_commands(&self, commands: &[Arc<CommandRecord>]) -> Result<(), RegistryError> {
-        self.write(|connection| command::write(connection, commands.iter().map(Arc::as_ref)))
+    fn write_commands(
+        &self,
+        commands: &[Arc<CommandRecord>],
+        fence: &[Tenure],
+    ) -> Result<(), RegistryError> {
+        self.write(|connection| {
+            cluster::fence(connection, fence)?;
+            command::write(connection, commands.iter().map(Arc::as_ref))
+        })
     }
 
     fn command(&self, id: &CommandId) -> Result<Option<CommandRecord>, RegistryError> {
@@ -35,6 +42,10 @@ impl CommandStore for SqlRegistry {
 
     fn highest_orders(&self) -> Result<Vec<(HemId, u64)>, RegistryError> {
         self.read(command::highest_orders)
+    }
+
+    fn highest_orders_of(&self, hems: &[HemId]) -> Result<Vec<(HemId, u64)>, RegistryError> {
+        self.read(|connection| command::highest_orders_of(connection, hems))
     }
 
     fn delete_commands(

@@ -1,6 +1,7 @@
 //! The registry in a SQL database: a SQLite file, `web.db`, with one writer and a few readers beside it;
 //! or a database on a MySQL or MariaDB server, which several processes share.
 
+mod cluster;
 mod ledger;
 mod web_data;
 

@@ -1,6 +1,8 @@
 //! The port of the web data: which model does what, and whether it reads or writes.
 
-use memcloud_domain::{HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId, Timestamp};
+use memcloud_domain::{
+    HemId, JobCheckpoint, JobId, JobRecord, JobState, MicrogridId, Tenure, Timestamp,
+};
 use uuid::Uuid;
 
 use super::SqlRegistry;
@@ -8,7 +10,7 @@ use crate::registry::{
     ApiToken, Arrival, ArrivalAnswer, Beginning, CheckpointToSave, EnrolmentToken, Hem, HemChange,
     IdempotencyLimits, IdempotencyScope, IdempotentAnswer, IdempotentRequest, JobChange, Listing,
     Microgrid, MicrogridChange, NewApiToken, NewEnrolmentToken, NewHem, NewJob, NumberedLogLine,
-    PageRequest, Registry, RegistryError, ResultPage, ResultQuery, SecretHash, admission,
+    PageRequest, Registry, RegistryError, ResultPage, ResultQuery, Saved, SecretHash, admission,
     api_token, enrolment_token, hem, idempotency, job, job_log, job_result, microgrid,
 };
 
@@ -175,8 +177,13 @@ impl Registry for SqlRegistry {
         self.write(|connection| job::update(connection, id, change))
     }
 
-    fn record_job_state(&self, id: &JobId, state: &JobState) -> Result<(), RegistryError> {
-        self.write(|connection| job::record_state(connection, id, state))
+    fn record_job_state(
+        &self,
+        id: &JobId,
+        state: &JobState,
+        tenure: Option<&Tenure>,
+    ) -> Result<(), RegistryError> {
+        self.write(|connection| job::record_state(connection, id, state, tenure))
     }
 
     fn delete_job(&self, id: &JobId) -> Result<JobRecord, RegistryError> {
@@ -187,9 +194,12 @@ impl Registry for SqlRegistry {
         self.read(|connection| job::checkpoint(connection, id))
     }
 
-    fn save_checkpoints(&self, checkpoints: &[CheckpointToSave]) -> Result<(), RegistryError> {
+    fn save_checkpoints(
+        &self,
+        checkpoints: &[CheckpointToSave],
+    ) -> Result<Vec<Saved>, RegistryError> {
         self.write(|connection| {
-            checkpoints.iter().try_for_each(|to_save| job::save_checkpoint(connection, to_save))
+            checkpoints.iter().map(|to_save| job::save_checkpoint(connection, to_save)).collect()
         })
     }
 

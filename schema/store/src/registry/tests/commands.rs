@@ -86,7 +86,7 @@ pub(super) fn carried_out(
 impl Fixture {
     fn keep(&self, records: impl IntoIterator<Item = CommandRecord>) {
         let records: Vec<_> = records.into_iter().map(Arc::new).collect();
-        self.write_commands(&records).unwrap();
+        self.write_commands(&records, &[]).unwrap();
     }
 
     fn open_at(&self, now: i64) -> Vec<CommandId> {
@@ -144,7 +144,7 @@ fn a_command_is_read_back_as_it_was_written(registry: Fixture) {
 fn a_batch_is_written_whole_or_not_at_all(registry: Fixture) {
     let impossible = CommandRecord { lease_ms: Some(u64::MAX), ..a_command(2, 0) };
     let batch = [a_command(1, 0), impossible, a_command(3, 0)].map(Arc::new);
-    let refused = registry.write_commands(&batch);
+    let refused = registry.write_commands(&batch, &[]);
     assert!(matches!(refused, Err(RegistryError::Invalid { what: "lease", .. })), "{refused:?}");
     assert!(registry.commands(&CommandFilter::default(), None, 10).unwrap().is_empty());
     assert!(registry.open_at(0).is_empty());

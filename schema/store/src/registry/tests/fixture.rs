@@ -67,7 +67,9 @@ impl Fixture {
 
     /// Deletes all that is kept: quicker than another database.
     pub(super) fn empty(&self) {
-        const TABLES: [&str; 13] = [
+        const TABLES: [&str; 15] = [
+            "microgrid_owner",
+            "process",
             "command_order",
             "command_in_force",
             "open_command",

@@ -19,12 +19,12 @@ on_every_engine! {
     results_page_by_page_are_the_results_at_once,
 }
 
-fn job_id(number: u32) -> JobId {
+pub(super) fn job_id(number: u32) -> JobId {
     JobId::new(&format!("job-{number:04}")).unwrap()
 }
 
 impl Fixture {
-    fn deploy(&self, number: u32, microgrid: &str) -> JobRecord {
+    pub(super) fn deploy(&self, number: u32, microgrid: &str) -> JobRecord {
         self.create_job(&NewJob {
             id: job_id(number),
             microgrid: microgrid_id(microgrid),
@@ -42,6 +42,7 @@ impl Fixture {
             checkpoint: JobCheckpoint::default(),
             results,
             log,
+            tenure: None,
         }])
         .unwrap();
     }
@@ -109,8 +110,8 @@ fn a_failed_job_says_why_after_a_restart(registry: Fixture) {
     let registry = registry.with_microgrid("fontana");
     registry.deploy(1, "fontana");
     let failed = JobState::Failed { reason: "it panicked".to_owned(), at: Timestamp(9) };
-    registry.record_job_state(&job_id(1), &failed).unwrap();
-    registry.record_job_state(&job_id(2), &failed).unwrap();
+    registry.record_job_state(&job_id(1), &failed, None).unwrap();
+    registry.record_job_state(&job_id(2), &failed, None).unwrap();
     let kept = registry.opened_again().jobs_of(&microgrid_id("fontana")).unwrap();
     assert_eq!(kept.iter().map(|job| &job.state).collect::<Vec<_>>(), [&failed]);
 }
@@ -139,6 +140,7 @@ fn a_checkpoint_comes_back_with_what_was_saved_with_it(registry: Fixture) {
                     checkpoint: checkpoint.clone(),
                     results: vec![result("hour", "microgrid", 0, i64::try_from(step).unwrap())],
                     log: vec![line(&format!("step {step}"))],
+                    tenure: None,
                 },
                 // Deleted meanwhile: nothing of it is kept, and the others are not disturbed.
                 CheckpointToSave {
@@ -146,6 +148,7 @@ fn a_checkpoint_comes_back_with_what_was_saved_with_it(registry: Fixture) {
                     checkpoint: JobCheckpoint::default(),
                     results: vec![result("hour", "microgrid", 0, 0)],
                     log: vec![line("gone")],
+                    tenure: None,
                 },
             ])
             .unwrap();
@@ -194,6 +197,7 @@ fn a_large_state_and_a_large_result_are_kept_whole(registry: Fixture) {
             checkpoint: checkpoint.clone(),
             results: vec![impossible, result.clone()],
             log: vec![],
+            tenure: None,
         }])
         .unwrap();
     assert_eq!(registry.checkpoint(&job_id(1)).unwrap(), Some(checkpoint));

@@ -28,6 +28,7 @@ macro_rules! on_every_engine {
 }
 
 mod admission;
+mod cluster;
 mod commands;
 mod file;
 mod fixture;

@@ -213,6 +213,7 @@ fn lines_of_one_log_are_numbered_one_by_one_whoever_writes_them(registry: Fixtur
                     checkpoint: JobCheckpoint::default(),
                     results: Vec::new(),
                     log: vec![JobLogLine { at: Timestamp(0), level: JobLogLevel::Info, text }],
+                    tenure: None,
                 }])
                 .unwrap();
         }
@@ -236,7 +237,7 @@ fn the_highest_order_never_goes_back_whoever_writes_it(registry: Fixture) {
         }
         for step in 0..30_u64 {
             let order = 2 * step + u64::try_from(process).unwrap() + 1;
-            store.write_commands(&[Arc::new(sent(order, 0, order))]).unwrap();
+            store.write_commands(&[Arc::new(sent(order, 0, order))], &[]).unwrap();
         }
     });
     assert_eq!(registry.highest_orders().unwrap(), [(hem("one"), 60)]);
@@ -251,7 +252,7 @@ fn of_orders_carried_out_at_once_the_highest_holds(registry: Fixture) {
             let mut effective =
                 then(&carried_out(number, 0, order, None), CommandState::Effective, 5_000);
             effective.hem = home.clone();
-            store.write_commands(&[Arc::new(effective)]).unwrap();
+            store.write_commands(&[Arc::new(effective)], &[]).unwrap();
         });
         let long_after = Timestamp(i64::MAX / 2);
         let open = registry.open_commands(None, long_after).unwrap();

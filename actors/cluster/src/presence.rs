@@ -1,0 +1,117 @@
+//! Knows which HEMs are connected to this process, and says so to the others: to one that is new and asks,
+//! and now and then to all, since what was said once may have been lost.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message};
+use memcloud_bus::{CloudBus, CloudEvent};
+use memcloud_domain::HemId;
+use memcloud_domain::messages::{HemConnected, HemDisconnected};
+use memcloud_supervision::{Child, ChildSpec, Observe, RestartPolicy, Scope, supervised};
+use serde_json::json;
+
+/// How often the next of them are said, and how many.
+const TURN: Duration = Duration::from_millis(100);
+const PER_TURN: usize = 100;
+/// How soon every HEM is said again at the earliest.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// Another process asks which HEMs are connected here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct SayWhoIsConnected;
+
+/// Knows which HEMs are connected to this process.
+pub struct PresenceKeeper {
+    bus: CloudBus,
+    here: BTreeMap<HemId, HemConnected>,
+    /// Up to which HEM the round has come; absent: it rests.
+    said: Option<Option<HemId>>,
+    /// Whether somebody asked meanwhile.
+    is_asked: bool,
+    next_round: tokio::time::Instant,
+}
+
+impl PresenceKeeper {
+    /// So many messages may wait for it.
+    pub const MAILBOX: usize = 8_192;
+
+    /// Starts it below a scope, named `presence`. It is told of this process's own HEMs alone.
+    pub fn start(scope: &Scope, bus: CloudBus) -> Child<Self> {
+        let spec =
+            ChildSpec::new("presence").policy(RestartPolicy::permanent()).mailbox(Self::MAILBOX);
+        scope.supervise(spec, move |own| Self {
+            bus: bus.clone(),
+            here: BTreeMap::new(),
+            said: None,
+            is_asked: false,
+            next_round: own.clock().instant() + ROUND,
+        })
+    }
+
+    fn turn(&mut self, now: tokio::time::Instant) {
+        if self.said.is_none() && (self.is_asked || now >= self.next_round) {
+            self.is_asked = false;
+            self.next_round = now + ROUND;
+            self.said = Some(None);
+        }
+        let Some(after) = self.said.take() else { return };
+        let from = after.as_ref().map_or(Unbounded, Excluded);
+        let next: Vec<&HemConnected> = self
+            .here
+            .range::<HemId, _>((from, Unbounded))
+            .map(|(_, connected)| connected)
+            .take(PER_TURN)
+            .collect();
+        for connected in &next {
+            self.bus.events.publish("", CloudEvent::HemConnected((*connected).clone()));
+        }
+        if next.len() == PER_TURN {
+            self.said = Some(next.last().map(|connected| connected.hem.clone()));
+        }
+    }
+}
+
+impl Actor for PresenceKeeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(TURN, |keeper, _| keeper.turn(tokio::time::Instant::now()));
+    }
+}
+
+impl Observe for PresenceKeeper {
+    fn observe(&self) -> serde_json::Value {
+        json!({ "connected": self.here.len() })
+    }
+}
+
+supervised!(PresenceKeeper);
+
+impl Handler<HemConnected> for PresenceKeeper {
+    type Result = ();
+
+    fn handle(&mut self, connected: HemConnected, _: &mut Context<Self>) {
+        self.here.insert(connected.hem.clone(), connected);
+    }
+}
+
+impl Handler<HemDisconnected> for PresenceKeeper {
+    type Result = ();
+
+    fn handle(&mut self, gone: HemDisconnected, _: &mut Context<Self>) {
+        if self.here.get(&gone.hem).is_some_and(|known| known.epoch <= gone.epoch) {
+            self.here.remove(&gone.hem);
+        }
+    }
+}
+
+impl Handler<SayWhoIsConnected> for PresenceKeeper {
+    type Result = ();
+
+    fn handle(&mut self, _: SayWhoIsConnected, _: &mut Context<Self>) {
+        self.is_asked = true;
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE microgrid_owner;
+DROP TABLE process;
