@@ -158,6 +158,7 @@ section!(Hem {
     pub write_timeout: Duration,
     #[serde(deserialize_with = "optional_path")]
     pub client_ca: Option<PathBuf>,
+    pub proxy_protocol: bool,
 });
 section!(Historian {
     pub commit_entries: usize,

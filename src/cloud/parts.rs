@@ -200,6 +200,7 @@ pub(super) fn hem_config(configuration: &Configuration, tls: TlsFiles) -> HemCon
         max_gap: hem.max_gap,
         ack_timeout: hem.ack_timeout,
         write_timeout: hem.write_timeout,
+        proxy_protocol: hem.proxy_protocol,
         retention_raw: configuration.retention.raw,
         ..HemConfig::new(hem.bind, tls)
     }

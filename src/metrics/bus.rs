@@ -5,9 +5,11 @@ use memcloud_bus::{BrokerFigures, CloudBus};
 use super::families::Families;
 
 pub(super) fn collect(bus: &CloudBus, families: &mut Families) {
-    for (exchange, figures) in
-        [("readings", bus.readings.figures()), ("events", bus.events.figures())]
-    {
+    for (exchange, figures) in [
+        ("readings", bus.readings.figures()),
+        ("events", bus.events.figures()),
+        ("notes", bus.notes.figures()),
+    ] {
         let label = Some(("exchange", exchange));
         families.counter(
             "memcloud_bus_published_total",

@@ -75,20 +75,20 @@ impl Handler<SendCommands> for CommandSender {
     type Result = ResponseFuture<Result<(), NotConnected>>;
 
     fn handle(&mut self, send: SendCommands, _: &mut Context<Self>) -> Self::Result {
-        let Some((process, _)) = self.elsewhere.get(&send.hem) else {
-            let sockets = self.parts.sockets.clone();
-            return Box::pin(async move {
-                sockets.ask(send, SOCKETS).await.unwrap_or(Err(NotConnected))
-            });
-        };
-        // Nothing at all only asks whether it is connected.
-        if !send.commands.is_empty() {
-            self.parts.metrics.passed_commands.add(send.commands.len());
-            let note = Note { from: self.parts.here.clone(), says: Says::Send(send) };
-            let key = Audience::Process(process.clone()).key();
-            self.parts.bus.notes.publish(&key, note);
-        }
-        Box::pin(std::future::ready(Ok(())))
+        let elsewhere = self.elsewhere.get(&send.hem).map(|(process, _)| process.clone());
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            // Who has a socket here is here, whatever was heard of it: it may just have come.
+            let here = parts.sockets.ask(send.clone(), SOCKETS).await.unwrap_or(Err(NotConnected));
+            let Some(process) = elsewhere.filter(|_| here.is_err()) else { return here };
+            // Nothing at all only asks whether it is connected.
+            if !send.commands.is_empty() {
+                parts.metrics.passed_commands.add(send.commands.len());
+                let note = Note { from: parts.here.clone(), says: Says::Send(send) };
+                parts.bus.notes.publish(&Audience::Process(process).key(), note);
+            }
+            Ok(())
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 //! Knows which HEMs are connected to this process, and says so to the others: to one that is new and asks,
-//! and now and then to all, since what was said once may have been lost.
+//! when the bus is back, and now and then to all, since what was said once may have been lost.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -17,6 +17,8 @@ const TURN: Duration = Duration::from_millis(100);
 const PER_TURN: usize = 100;
 /// How soon every HEM is said again at the earliest.
 const ROUND: Duration = Duration::from_secs(60);
+/// When the bus is back they are said at once, and again after this: by then the others have it back too.
+const ROUND_AFTER_AWAY: Duration = Duration::from_secs(15);
 
 /// Another process asks which HEMs are connected here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
@@ -32,6 +34,7 @@ pub struct PresenceKeeper {
     /// Whether somebody asked meanwhile.
     is_asked: bool,
     next_round: tokio::time::Instant,
+    was_away: bool,
 }
 
 impl PresenceKeeper {
@@ -48,10 +51,20 @@ impl PresenceKeeper {
             said: None,
             is_asked: false,
             next_round: own.clock().instant() + ROUND,
+            was_away: false,
         })
     }
 
     fn turn(&mut self, now: tokio::time::Instant) {
+        let is_away = self.bus.away().is_some();
+        let is_back = std::mem::replace(&mut self.was_away, is_away) && !is_away;
+        if is_away {
+            return;
+        }
+        if is_back {
+            self.said = Some(None);
+            self.next_round = now + ROUND_AFTER_AWAY;
+        }
         if self.said.is_none() && (self.is_asked || now >= self.next_round) {
             self.is_asked = false;
             self.next_round = now + ROUND;

@@ -67,6 +67,9 @@ pub struct HemConfig {
     pub retention_raw: Duration,
     /// At a shutdown HEMs are told to come back within this time, each at a random moment.
     pub reconnect_spread: Duration,
+    /// Whether every connection begins with a header of the PROXY protocol, version 2, in which a balancer
+    /// says whom it speaks for. Then nobody else may reach the port: who sends it is believed.
+    pub proxy_protocol: bool,
     /// Which process of a cluster this is; absent: there is one process.
     pub process: Option<ProcessId>,
 }
@@ -99,6 +102,7 @@ impl HemConfig {
             welcome_timeout: Duration::from_secs(10),
             retention_raw: day * 90,
             reconnect_spread: Duration::from_secs(10),
+            proxy_protocol: false,
             process: None,
         }
     }

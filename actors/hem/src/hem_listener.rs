@@ -15,7 +15,7 @@ use memcloud_supervision::{ChildSpec, Observe, RestartPolicy, Scope, supervised}
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use crate::hem_socket::HemSocket;
+use crate::hem_socket::{Arrival, HemSocket};
 use crate::shared::Shared;
 use crate::tls::TlsBytes;
 use crate::{HemError, TlsFiles};
@@ -160,7 +160,14 @@ impl Usher {
 
     fn let_in(&mut self, stream: TcpStream, peer: SocketAddr) {
         self.shared.metrics().accepted.increment();
-        let Some(place) = self.shared.admission.admit(peer.ip()) else { return };
+        let Some(place) = self.shared.admission.admit() else { return };
+        let from = if self.shared.config().proxy_protocol {
+            // The balancer says for whom it is.
+            None
+        } else {
+            let Some(from) = self.shared.admission.admit_from(peer.ip()) else { return };
+            Some(from)
+        };
         // The stream moves to the arbiter that will serve it.
         let stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
             Ok(stream) => stream,
@@ -178,7 +185,7 @@ impl Usher {
         }
         self.turn = if self.turn + 1 < self.arbiters.len() { self.turn + 1 } else { 0 };
         let shared = Arc::clone(&self.shared);
-        let mut arrival = Some((stream, place));
+        let mut arrival = Some(Arrival { stream, place, from });
         self.scope.supervise(spec, move |scope| {
             HemSocket::new(scope, Arc::clone(&shared), connection, peer, arrival.take())
         });

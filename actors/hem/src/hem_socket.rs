@@ -15,11 +15,13 @@ use actix_tls::accept::TlsError;
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use memcloud_domain::messages::NotConnected;
 use memcloud_supervision::{Observe, Scope, supervised};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::admission::Place;
+use crate::admission::{AddressPlace, Place};
 use crate::conversation::Conversation;
+use crate::proxy_header;
 use crate::session::Event;
 use crate::shared::Shared;
 use crate::socket_table::{PassOrders, SocketPorts, StandDown};
@@ -36,11 +38,28 @@ pub struct HemSocket {
     own_ports: Option<SocketPorts>,
     /// Given back when the socket is gone.
     _place: Option<Place>,
+    _from: Option<AddressPlace>,
+}
+
+/// A connection that has just been accepted.
+pub(crate) struct Arrival {
+    pub(crate) stream: StdTcpStream,
+    /// Its place among all.
+    pub(crate) place: Place,
+    /// Its place among those from its address; absent where a balancer is still to say which that is.
+    pub(crate) from: Option<AddressPlace>,
+}
+
+/// A connection that has shaken hands.
+struct Acquainted {
+    stream: TlsStream<TcpStream>,
+    /// Whom a balancer spoke for.
+    client: Option<(SocketAddr, AddressPlace)>,
 }
 
 enum Stage {
     Arrived(StdTcpStream),
-    ShakingHands(Pin<Box<dyn Future<Output = Option<TlsStream<TcpStream>>>>>),
+    ShakingHands(Pin<Box<dyn Future<Output = Option<Acquainted>>>>),
     Talking(Box<Conversation>),
     Over,
 }
@@ -53,11 +72,11 @@ impl HemSocket {
         shared: Arc<Shared>,
         connection: u64,
         peer: SocketAddr,
-        arrival: Option<(StdTcpStream, Place)>,
+        arrival: Option<Arrival>,
     ) -> Self {
-        let (stage, place) = match arrival {
-            Some((stream, place)) => (Stage::Arrived(stream), Some(place)),
-            None => (Stage::Over, None),
+        let (stage, place, from) = match arrival {
+            Some(Arrival { stream, place, from }) => (Stage::Arrived(stream), Some(place), from),
+            None => (Stage::Over, None, None),
         };
         Self {
             scope,
@@ -69,6 +88,7 @@ impl HemSocket {
             waker: None,
             own_ports: None,
             _place: place,
+            _from: from,
         }
     }
 
@@ -98,11 +118,14 @@ impl HemSocket {
             match &mut self.stage {
                 Stage::Arrived(_) | Stage::Over => return Poll::Ready(()),
                 Stage::ShakingHands(handshake) => {
-                    let Poll::Ready(stream) = handshake.as_mut().poll(task) else {
+                    let Poll::Ready(acquainted) = handshake.as_mut().poll(task) else {
                         return Poll::Pending;
                     };
-                    self.stage = match (stream, &self.own_ports) {
-                        (Some(stream), Some(own_ports)) => {
+                    self.stage = match (acquainted, &self.own_ports) {
+                        (Some(Acquainted { stream, client }), Some(own_ports)) => {
+                            if let Some((client, from)) = client {
+                                (self.peer, self._from) = (client, Some(from));
+                            }
                             let (shared, ports) = (Arc::clone(&self.shared), own_ports.clone());
                             let talk = Conversation::new(stream, shared, self.connection, ports);
                             Stage::Talking(Box::new(talk))
@@ -211,8 +234,8 @@ async fn shake_hands(
     shared: Arc<Shared>,
     stream: StdTcpStream,
     peer: SocketAddr,
-) -> Option<TlsStream<TcpStream>> {
-    let error = match try_to_shake_hands(&shared, stream).await {
+) -> Option<Acquainted> {
+    let error = match try_to_shake_hands(&shared, stream, peer).await {
         Ok(stream) => {
             if stream.is_some() {
                 shared.metrics().handshakes_done.increment();
@@ -233,12 +256,25 @@ async fn shake_hands(
 async fn try_to_shake_hands(
     shared: &Shared,
     stream: StdTcpStream,
-) -> io::Result<Option<TlsStream<TcpStream>>> {
+    peer: SocketAddr,
+) -> io::Result<Option<Acquainted>> {
     let limit = shared.config().handshake_timeout;
-    let stream = TcpStream::from_std(stream)?;
+    let mut stream = TcpStream::from_std(stream)?;
     // A connection that says nothing takes no slot; one that only knocks is no failure.
     if timeout(limit, stream.peek(&mut [0])).await?? == 0 {
         return Ok(None);
+    }
+    let mut client = None;
+    if shared.config().proxy_protocol {
+        let address = timeout(limit, introduced(&mut stream)).await?;
+        let address = address.inspect_err(|_| shared.metrics().proxy_refused.increment())?;
+        let address = address.unwrap_or(peer);
+        let Some(from) = shared.admission.admit_from(address.ip()) else { return Ok(None) };
+        client = Some((address, from));
+        // A balancer that only looks whether somebody is there says no more.
+        if timeout(limit, stream.peek(&mut [0])).await?? == 0 {
+            return Ok(None);
+        }
     }
     // Whoever holds the slots now has given them back by then.
     let slot = timeout(limit * 2, shared.handshakes.acquire()).await?;
@@ -249,11 +285,22 @@ async fn try_to_shake_hands(
     let service = ServiceFactory::<TcpStream>::new_service(&acceptor, ()).await;
     let Ok(service) = service else { return Ok(None) };
     match service.call(stream).await {
-        Ok(stream) => Ok(Some(stream)),
+        Ok(stream) => Ok(Some(Acquainted { stream, client })),
         Err(TlsError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
         Err(TlsError::Tls(error)) => Err(error),
         Err(TlsError::Service(never)) => match never {},
     }
+}
+
+/// Takes the header with which a balancer says whom it speaks for; nothing where that is itself.
+async fn introduced(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let no_header = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let mut first = [0; proxy_header::START];
+    stream.read_exact(&mut first).await?;
+    let start = proxy_header::start(first).map_err(no_header)?;
+    let mut rest = vec![0; start.length];
+    stream.read_exact(&mut rest).await?;
+    start.client(&rest).map_err(no_header)
 }
 
 /// Counts a handshake while it goes on.

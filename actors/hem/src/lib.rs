@@ -13,6 +13,7 @@ mod hem_socket;
 mod metrics;
 mod ports;
 mod presence;
+mod proxy_header;
 mod session;
 mod shared;
 mod socket_table;

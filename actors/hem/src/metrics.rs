@@ -120,6 +120,8 @@ hem_metrics! {
         Counter turned_away_total = "memcloud_hem_turned_away_total" ["reason" = "connections"];
         /// TCP connections closed at once, by reason.
         Counter turned_away_address = "memcloud_hem_turned_away_total" ["reason" = "address"];
+        /// TCP connections closed because they did not begin with the balancer's header.
+        Counter proxy_refused = "memcloud_hem_proxy_refused_total";
         /// Times that accepting failed, for want of file handles for instance.
         Counter accept_errors = "memcloud_hem_accept_errors_total";
         /// Times that accepting waited for a handshake slot.

@@ -36,7 +36,8 @@ impl HaProxy {
     }
 
     /// Starts one in front of these servers, and waits until it listens. It asks each server's
-    /// `/health/live` whether it is there, four times a second.
+    /// `/health/live` whether it is there, four times a second, and says for whom it speaks to the port
+    /// for HEMs (PROXY protocol, version 2).
     ///
     /// # Errors
     /// When it is not installed, or does not come up; with what it printed.
@@ -69,17 +70,18 @@ impl HaProxy {
 
 /// The shape of `deploy/haproxy.cfg`, quicker to notice.
 fn configuration(hem: u16, http: u16, servers: &[Behind]) -> String {
-    let each = |port: fn(&Behind) -> u16| -> String {
+    let each = |port: fn(&Behind) -> u16, says: &str| -> String {
         let line = |(number, server): (usize, &Behind)| {
             format!(
-                "    server memcloud{number} 127.0.0.1:{} check port {}\n",
+                "    server memcloud{number} 127.0.0.1:{} {says} check port {}\n",
                 port(server),
                 server.http
             )
         };
         servers.iter().enumerate().map(line).collect()
     };
-    let (hems, webs) = (each(|server| server.hem), each(|server| server.http));
+    let hems = each(|server| server.hem, "send-proxy-v2");
+    let webs = each(|server| server.http, "");
     format!(
         "global
     maxconn 2000

@@ -133,6 +133,7 @@ impl TestCluster {
                 .set("bus.url", broker.url())
                 .set("web_store.url", &web)
                 .set("iot_store.url", &iot)
+                .set("hem.proxy_protocol", true)
                 .set("hem.heartbeat", "5s")
                 .set("jobs.checkpoint_interval", "1s")
                 .set("jobs.catch_up_interval", "1s")

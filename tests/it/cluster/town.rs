@@ -72,7 +72,11 @@ impl Town {
             let body = json!({"action": "report-every", "seconds": 9, "expires_seconds": 20});
             let made = caller.post(&path, body).await;
             assert!(matches!(made.status, 202 | 503), "{} {}", made.status, made.text);
-            (made.status == 202 && was_answered(&made.json())).then_some(())
+            let is_answered = made.status == 202 && was_answered(&made.json());
+            if !is_answered {
+                println!("home-{home} by process {process}: {}", made.text);
+            }
+            is_answered.then_some(())
         })
         .await;
         asked

@@ -87,6 +87,11 @@ fn a_command_goes_to_the_socket_here_or_to_the_process_that_has_it_and_to_no_dea
         let Note { from, says } = inbox.try_recv().unwrap().message;
         assert_eq!((from, says), (process("here"), Says::Send(send("far"))));
 
+        // One that has come here is here, though it was heard of elsewhere.
+        sender.ask(connected("near", "there", 9), PATIENCE).await.unwrap();
+        sender.ask(send("near"), PATIENCE).await.unwrap().unwrap();
+        assert_eq!(sent.lock().unwrap().len(), 2);
+        assert!(inbox.try_recv().is_none());
         // What is known of an earlier connection changes nothing.
         sender.ask(connected("far", "elsewhere", 2), PATIENCE).await.unwrap();
         sender.ask(send("far"), PATIENCE).await.unwrap().unwrap();

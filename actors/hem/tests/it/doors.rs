@@ -6,7 +6,7 @@ use memcloud_wire::{CloudFrame, ErrorCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::house::{House, is_closed, write};
+use crate::house::{Hem, House, is_closed, write};
 
 #[actix_rt::test]
 async fn new_certificates_are_used_for_new_connections_and_bad_ones_are_not() {
@@ -96,4 +96,46 @@ async fn a_hello_that_trickles_in_is_cut_off_in_time() {
     }
     assert_eq!(slow.hear_last_error().await.code, ErrorCode::Unauthorised);
     assert_eq!(house.metrics().closed_no_hello.get(), 1);
+}
+
+/// A HEM behind a balancer that speaks for this address (10.0.0.`last`).
+async fn through_a_balancer(house: &House, last: u8) -> std::io::Result<Hem> {
+    let mut tcp = TcpStream::connect(house.address()).await?;
+    let header =
+        [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\0\0", &[last, 127, 0, 0, 1, 200, 1, 0, 80][..]];
+    tcp.write_all(&header.concat()).await?;
+    Hem::shake_hands(tcp, house.client()).await
+}
+
+#[actix_rt::test]
+async fn behind_a_balancer_a_hem_counts_by_its_own_address() {
+    let house = House::start(|config| {
+        config.proxy_protocol = true;
+        config.max_connections_per_address = 1;
+    });
+    let mut first = through_a_balancer(&house, 1).await.unwrap();
+    first.hello("home-1").await;
+    assert!(matches!(first.hear().await, Some(CloudFrame::Welcome(_))));
+    let second = through_a_balancer(&house, 2).await;
+    assert!(second.is_ok(), "another home behind the same balancer");
+    assert!(through_a_balancer(&house, 1).await.is_err(), "one home has one place");
+    assert_eq!(house.metrics().turned_away_address.get(), 1);
+    drop(first);
+    house.until("its place is free", |house| house.metrics().connections.get() == 1).await;
+    assert!(through_a_balancer(&house, 1).await.is_ok());
+    assert_eq!(house.metrics().proxy_refused.get(), 0);
+}
+
+#[actix_rt::test]
+async fn without_the_balancers_header_nobody_is_let_in_and_a_health_check_is_no_error() {
+    let house = House::start(|config| config.proxy_protocol = true);
+    assert!(Hem::connect(house.address(), house.client()).await.is_err());
+    assert_eq!(house.metrics().proxy_refused.get(), 1);
+    // The balancer speaks for itself, and says no more.
+    let mut check = TcpStream::connect(house.address()).await.unwrap();
+    check.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0").await.unwrap();
+    drop(check);
+    house.until("it is gone", |house| house.metrics().connections.get() == 0).await;
+    assert_eq!(house.metrics().proxy_refused.get(), 1);
+    assert_eq!(house.metrics().handshakes_failed.get(), 1, "that of the one without");
 }

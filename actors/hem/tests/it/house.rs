@@ -366,6 +366,11 @@ impl Hem {
         config: ClientConfig,
     ) -> std::io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
+        Self::shake_hands(tcp, config).await
+    }
+
+    /// Over a connection on which something may have been said already.
+    pub(crate) async fn shake_hands(tcp: TcpStream, config: ClientConfig) -> std::io::Result<Self> {
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
