@@ -593,6 +593,26 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_for_production_is_one_that_is_taken() {
+        let given = include_str!("../deploy/memcloud.toml");
+        let configuration = load(Some(given), &[]).unwrap();
+        assert!(configuration.hem.proxy_protocol);
+        assert_eq!(configuration.data.dir, Path::new("/var/lib/memcloud"));
+    }
+
+    #[test]
+    fn who_listens_everywhere_says_where_others_reach_it() {
+        let everywhere = "0.0.0.0:8080".parse().unwrap();
+        let silent = load(None, &[]).unwrap();
+        let refused = silent.advertised(everywhere).unwrap_err().to_string();
+        assert!(refused.contains("`http.advertise`"), "{refused}");
+        assert_eq!(silent.advertised("10.0.0.7:80".parse().unwrap()).unwrap(), "10.0.0.7:80");
+        let said = load(None, &[("MEMCLOUD_HTTP__ADVERTISE", "10.0.0.7:8080")]).unwrap();
+        assert_eq!(said.advertised(everywhere).unwrap(), "10.0.0.7:8080");
+        assert!(!said.is_cluster(), "its stores are its own");
+    }
+
+    #[test]
     fn the_defaults_are_complete_and_right() {
         let configuration = load(None, &[]).unwrap();
         assert_eq!(configuration.hem.bind.port(), 23123);
