@@ -58,6 +58,12 @@ impl CommandSender {
 
 impl Actor for CommandSender {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        // Also after a crash, in which it has forgotten where HEMs are.
+        let ask = Note { from: self.parts.here.clone(), says: Says::WhoIsConnected };
+        self.parts.bus.notes.publish(&Audience::All.key(), ask);
+    }
 }
 
 impl Observe for CommandSender {

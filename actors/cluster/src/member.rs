@@ -368,7 +368,11 @@ impl Handler<MicrogridNeeded> for ClusterMember {
     type Result = ();
 
     fn handle(&mut self, needed: MicrogridNeeded, context: &mut Self::Context) {
-        self.plan.needs(needed.microgrid, self.now());
+        if let Some(tenure) = self.plan.needs(needed.microgrid, self.now()) {
+            self.untold.push(MicrogridTaken { tenure });
+            self.tell_again();
+            return;
+        }
         self.claim(context);
     }
 }

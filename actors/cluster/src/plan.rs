@@ -118,12 +118,17 @@ impl Plan {
         self.must_ask || self.fit_until.is_none()
     }
 
-    /// There is something to do in a microgrid.
-    pub(crate) fn needs(&mut self, microgrid: MicrogridId, now: Instant) {
-        let is_run = self.held.contains_key(&microgrid) || self.elsewhere.contains_key(&microgrid);
+    /// There is something to do in a microgrid. Answers the tenure where this process runs it: whoever asks
+    /// has forgotten it, in a crash.
+    pub(crate) fn needs(&mut self, microgrid: MicrogridId, now: Instant) -> Option<Tenure> {
+        if let Some(held) = self.held.get(&microgrid) {
+            return (!held.is_leaving).then(|| held.tenure.clone());
+        }
+        let is_run = self.elsewhere.contains_key(&microgrid);
         if !is_run && self.needed.len() < self.config.microgrids {
             self.needed.entry(microgrid).or_insert(now);
         }
+        None
     }
 
     /// Time has passed: a process that could not say that it lives leaves everything before its lease is
@@ -372,7 +377,8 @@ mod tests {
         assert_eq!(bench.take("m"), Some(Effect::Take(tenure("m", 1))));
         assert_eq!(bench.take("m"), None);
         assert_eq!(bench.plan.claims(bench.now), []);
-        bench.plan.needs(grid("m"), bench.now);
+        let told = bench.plan.needs(grid("m"), bench.now);
+        assert_eq!(told, Some(tenure("m", 1)), "whoever asks has forgotten it");
         assert_eq!(bench.plan.claims(bench.now), []);
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message};
@@ -25,10 +26,13 @@ const ROUND_AFTER_AWAY: Duration = Duration::from_secs(15);
 #[rtype(result = "()")]
 pub struct SayWhoIsConnected;
 
+/// The HEMs that are connected here; kept over the keeper's restarts, since nobody says it twice.
+type Here = Arc<Mutex<BTreeMap<HemId, HemConnected>>>;
+
 /// Knows which HEMs are connected to this process.
 pub struct PresenceKeeper {
     bus: CloudBus,
-    here: BTreeMap<HemId, HemConnected>,
+    here: Here,
     /// Up to which HEM the round has come; absent: it rests.
     said: Option<Option<HemId>>,
     /// Whether somebody asked meanwhile.
@@ -45,14 +49,19 @@ impl PresenceKeeper {
     pub fn start(scope: &Scope, bus: CloudBus) -> Child<Self> {
         let spec =
             ChildSpec::new("presence").policy(RestartPolicy::permanent()).mailbox(Self::MAILBOX);
+        let here = Here::default();
         scope.supervise(spec, move |own| Self {
             bus: bus.clone(),
-            here: BTreeMap::new(),
+            here: Arc::clone(&here),
             said: None,
             is_asked: false,
             next_round: own.clock().instant() + ROUND,
             was_away: false,
         })
+    }
+
+    fn here(&self) -> MutexGuard<'_, BTreeMap<HemId, HemConnected>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turn(&mut self, now: tokio::time::Instant) {
@@ -72,17 +81,17 @@ impl PresenceKeeper {
         }
         let Some(after) = self.said.take() else { return };
         let from = after.as_ref().map_or(Unbounded, Excluded);
-        let next: Vec<&HemConnected> = self
-            .here
+        let next: Vec<HemConnected> = self
+            .here()
             .range::<HemId, _>((from, Unbounded))
-            .map(|(_, connected)| connected)
+            .map(|(_, connected)| connected.clone())
             .take(PER_TURN)
             .collect();
-        for connected in &next {
-            self.bus.events.publish("", CloudEvent::HemConnected((*connected).clone()));
-        }
         if next.len() == PER_TURN {
             self.said = Some(next.last().map(|connected| connected.hem.clone()));
+        }
+        for connected in next {
+            self.bus.events.publish("", CloudEvent::HemConnected(connected));
         }
     }
 }
@@ -97,7 +106,7 @@ impl Actor for PresenceKeeper {
 
 impl Observe for PresenceKeeper {
     fn observe(&self) -> serde_json::Value {
-        json!({ "connected": self.here.len() })
+        json!({ "connected": self.here().len() })
     }
 }
 
@@ -107,7 +116,7 @@ impl Handler<HemConnected> for PresenceKeeper {
     type Result = ();
 
     fn handle(&mut self, connected: HemConnected, _: &mut Context<Self>) {
-        self.here.insert(connected.hem.clone(), connected);
+        self.here().insert(connected.hem.clone(), connected);
     }
 }
 
@@ -115,8 +124,9 @@ impl Handler<HemDisconnected> for PresenceKeeper {
     type Result = ();
 
     fn handle(&mut self, gone: HemDisconnected, _: &mut Context<Self>) {
-        if self.here.get(&gone.hem).is_some_and(|known| known.epoch <= gone.epoch) {
-            self.here.remove(&gone.hem);
+        let mut here = self.here();
+        if here.get(&gone.hem).is_some_and(|known| known.epoch <= gone.epoch) {
+            here.remove(&gone.hem);
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::ledger::operation::{Operation, Placing};
 use crate::message_table::{
     CloseLedger, LedgerMoved, MessageTable, OpenLedger, Operate, TableParts,
 };
-use crate::shelves::StoreDoors;
+use crate::shelves::{StoreDoors, Tenures};
 use crate::{
     CommandIds, CommandMetrics, CommandPorts, CommandsConfig, CommandsHealth, GetHealth, request,
 };
@@ -72,6 +72,7 @@ pub struct CommandProcessor {
     parts: CommandParts,
     scope: Scope,
     doors: StoreDoors,
+    tenures: Tenures,
     table: Option<Child<MessageTable>>,
     budget: FleetBudget,
     hems: KnownHems,
@@ -92,11 +93,13 @@ impl CommandProcessor {
     pub fn start(scope: &Scope, parts: CommandParts) -> Child<Self> {
         let spec =
             ChildSpec::new("commands").policy(RestartPolicy::permanent()).mailbox(Self::MAILBOX);
-        let doors = StoreDoors::default();
-        scope.supervise(spec, move |own| Self::new(own, parts.clone(), doors.clone()))
+        let (doors, tenures) = (StoreDoors::default(), Tenures::default());
+        scope.supervise(spec, move |own| {
+            Self::new(own, parts.clone(), doors.clone(), tenures.clone())
+        })
     }
 
-    fn new(scope: Scope, parts: CommandParts, doors: StoreDoors) -> Self {
+    fn new(scope: Scope, parts: CommandParts, doors: StoreDoors, tenures: Tenures) -> Self {
         let now = scope.clock().instant();
         Self {
             budget: FleetBudget::new(parts.config.fleet_watts_per_minute, now),
@@ -105,6 +108,7 @@ impl CommandProcessor {
             parts,
             scope,
             doors,
+            tenures,
             table: None,
             offers: VecDeque::new(),
             is_offering: false,
@@ -398,6 +402,7 @@ impl Actor for CommandProcessor {
             metrics: Arc::clone(&self.parts.metrics),
             config: self.parts.config,
             doors: self.doors.clone(),
+            tenures: self.tenures.clone(),
             told,
         };
         let spec = ChildSpec::new("message-table")

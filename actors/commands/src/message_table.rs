@@ -25,7 +25,7 @@ use crate::ledger::journal::{
 };
 use crate::ledger::machine::lease_end;
 use crate::ledger::operation::Operation;
-use crate::shelves::{Shelf, Shelves, StoreDoors};
+use crate::shelves::{Shelf, Shelves, StoreDoors, Tenures};
 use crate::{CommandMetrics, CommandsConfig, CommandsHealth, GetHealth};
 
 /// The longest sleep: a wall clock that jumps is noticed after it.
@@ -43,6 +43,7 @@ pub(crate) struct TableParts {
     pub(crate) metrics: Arc<CommandMetrics>,
     pub(crate) config: CommandsConfig,
     pub(crate) doors: StoreDoors,
+    pub(crate) tenures: Tenures,
     pub(crate) told: Port<LedgerMoved>,
 }
 
@@ -99,7 +100,8 @@ impl MessageTable {
     pub const MAILBOX: usize = 8_192;
 
     pub(crate) fn new(scope: Scope, parts: TableParts) -> Self {
-        let shelves = Shelves::new(parts.config, Arc::clone(&parts.metrics));
+        let metrics = Arc::clone(&parts.metrics);
+        let shelves = Shelves::new(parts.config, metrics, parts.tenures.clone());
         let reads = parts.config.reads.max(1);
         Self {
             scope,
@@ -606,6 +608,7 @@ mod tests {
                 metrics: Arc::default(),
                 config: CommandsConfig::default(),
                 doors: StoreDoors::default(),
+                tenures: Tenures::default(),
                 told: parent.port(),
             };
             let spec = ChildSpec::new("table").policy(RestartPolicy::permanent());

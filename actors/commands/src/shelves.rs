@@ -3,7 +3,7 @@
 //! it, is nobody else's.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memcloud_domain::{MicrogridId, Tenure};
 use tokio::sync::Semaphore;
@@ -45,15 +45,25 @@ pub(crate) struct Held {
 pub(crate) struct Shelves {
     config: CommandsConfig,
     metrics: Arc<CommandMetrics>,
+    tenures: Tenures,
     held: BTreeMap<Shelf, Held>,
     made: u64,
 }
 
 impl Shelves {
-    pub(crate) fn new(config: CommandsConfig, metrics: Arc<CommandMetrics>) -> Self {
-        let mut shelves = Self { config, metrics, held: BTreeMap::new(), made: 0 };
+    /// Those that an earlier life of the table held are opened again.
+    pub(crate) fn new(
+        config: CommandsConfig,
+        metrics: Arc<CommandMetrics>,
+        tenures: Tenures,
+    ) -> Self {
+        let mut shelves =
+            Self { config, metrics, tenures: tenures.clone(), held: BTreeMap::new(), made: 0 };
         if config.holdings == Holdings::Everything {
             shelves.open(Shelf::Everything, None);
+        }
+        for tenure in tenures.all() {
+            shelves.open(Shelf::Of(tenure.microgrid.clone()), Some(tenure));
         }
         shelves
     }
@@ -75,12 +85,16 @@ impl Shelves {
             return None;
         }
         let earlier = self.held.remove(&shelf);
+        self.tenures.note(tenure.clone());
         self.open(shelf.clone(), Some(tenure));
         Some((shelf, earlier))
     }
 
     /// A microgrid is this process's no more.
     pub(crate) fn leave(&mut self, shelf: &Shelf) -> Option<Held> {
+        if let Some(microgrid) = shelf.microgrid() {
+            self.tenures.forget(microgrid);
+        }
         self.held.remove(shelf)
     }
 
@@ -110,6 +124,28 @@ impl Shelves {
         let waiting = self.journals().map(Journal::waiting).sum();
         let open = self.journals().map(Journal::open).sum();
         (waiting, open)
+    }
+}
+
+/// The tenures under which ledgers are held; kept over the table's restarts, since nobody says them twice.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tenures(Arc<Mutex<BTreeMap<MicrogridId, Tenure>>>);
+
+impl Tenures {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<MicrogridId, Tenure>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Tenure> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn note(&self, tenure: Tenure) {
+        self.lock().insert(tenure.microgrid.clone(), tenure);
+    }
+
+    fn forget(&self, microgrid: &MicrogridId) {
+        self.lock().remove(microgrid);
     }
 }
 

@@ -17,9 +17,11 @@ use memcloud_domain::messages::{
 use memcloud_domain::{
     Asker, CommandAction, CommandId, CommandOutcome, CommandRecord, CommandRequest, CommandState,
     DefaultState, Entry, Epoch, HemId, MicrogridId, NodeDeclaration, NodeId, NodeKind, NodeReading,
-    Reading, Seq, Tenure, Timestamp, Watts,
+    ProcessId, Reading, Seq, Tenure, Timestamp, Watts,
 };
-use memcloud_store::registry::{CommandFilter, CommandStore, RegistryError, SqlRegistry};
+use memcloud_store::registry::{
+    Beat, Claimed, ClusterStore, CommandFilter, CommandStore, RegistryError, SqlRegistry,
+};
 use memcloud_supervision::{Child, ChildSpec, Observe, Scope, Universe, supervised};
 use tempfile::TempDir;
 
@@ -62,6 +64,23 @@ impl Faulty {
     pub(crate) fn come_back(&self) {
         *self.away.lock().unwrap() = false;
         *self.lying.lock().unwrap() = false;
+    }
+
+    /// Takes a microgrid for a process that lives, from whoever has it: that one lives no more.
+    pub(crate) fn claim_for(&self, process: &str, microgrid: &MicrogridId) -> Tenure {
+        let beat = |process: ProcessId, lease| {
+            let (address, version) = (String::new(), String::new());
+            self.inner.beat(&Beat { process, address, version, lease }).unwrap();
+        };
+        for row in self.inner.processes().unwrap() {
+            beat(row.process, Duration::ZERO);
+        }
+        let process = ProcessId::new(process).unwrap();
+        beat(process.clone(), Duration::from_secs(600));
+        match self.inner.claim(microgrid, &process).unwrap() {
+            Claimed::Taken(tenure) => tenure,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn write_but_say_no(&self) {
@@ -311,6 +330,15 @@ impl House {
     // ------------------------------------------------------------------------------ HEMs
 
     pub(crate) async fn connect(&self, hem: &str, epoch: u64) {
+        self.connected_at(hem, epoch, None).await;
+    }
+
+    /// To one process of a cluster.
+    pub(crate) async fn connect_at(&self, hem: &str, epoch: u64, process: &str) {
+        self.connected_at(hem, epoch, Some(ProcessId::new(process).unwrap())).await;
+    }
+
+    async fn connected_at(&self, hem: &str, epoch: u64, process: Option<ProcessId>) {
         let hem = hem_id(hem);
         self.world.lock().unwrap().connected.insert(hem.clone());
         let connected = HemConnected {
@@ -319,7 +347,7 @@ impl House {
             epoch: Epoch(epoch),
             mark: Seq::NONE,
             nodes: nodes(),
-            process: None,
+            process,
             at: self.now(),
         };
         self.processor.tell(connected).unwrap();

@@ -17,3 +17,5 @@ mod random_orders;
 mod sending;
 #[cfg(test)]
 mod states;
+#[cfg(test)]
+mod tenures;
