@@ -7,5 +7,6 @@ mod draining;
 mod jobs;
 mod ledger;
 mod operator;
+mod shared;
 mod steering;
 mod support;

@@ -9,8 +9,8 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use memcloud_bus::{CloudBus, Publisher};
 use memcloud_cmo::{ChiefMicrogridOperator, OperatorAssembly, OperatorLimits, OperatorPorts};
 use memcloud_domain::messages::{
-    ListJobsOf, ListMarks, LoadCheckpoint, MicrogridProfile, MicrogridRoster, ReadEntriesAfter,
-    ReadingsCommitted, RosterHem, SaveCheckpoint, Unavailable,
+    ListJobsOf, ListMarks, LoadCheckpoint, MicrogridNeeded, MicrogridProfile, MicrogridRoster,
+    ReadEntriesAfter, ReadingsCommitted, RosterHem, SaveCheckpoint, Unavailable,
 };
 use memcloud_domain::{
     Entry, HemId, JobId, JobRecord, JobState, MicrogridId, NodeDeclaration, NodeId, NodeKind,
@@ -150,15 +150,25 @@ impl Town {
     }
 
     pub(crate) fn with(scope: &Scope, limits: OperatorLimits) -> Self {
-        Self::made(scope, limits, None)
+        Self::made(scope, limits, None, None)
+    }
+
+    /// One of several processes, which sees to owners so.
+    pub(crate) fn shared(scope: &Scope, needed: &Port<MicrogridNeeded>) -> Self {
+        Self::made(scope, OperatorLimits::default(), None, Some(needed.clone()))
     }
 
     /// One whose microgrids are steered through a ledger.
     pub(crate) fn steered(scope: &Scope, ledger: &Child<Ledger>) -> Self {
-        Self::made(scope, OperatorLimits::default(), Some(ledger))
+        Self::made(scope, OperatorLimits::default(), Some(ledger), None)
     }
 
-    fn made(scope: &Scope, limits: OperatorLimits, ledger: Option<&Child<Ledger>>) -> Self {
+    fn made(
+        scope: &Scope,
+        limits: OperatorLimits,
+        ledger: Option<&Child<Ledger>>,
+        needed: Option<Port<MicrogridNeeded>>,
+    ) -> Self {
         let switches = Switches::default();
         let bus = CloudBus::in_process();
         let publisher = Publisher::start(scope, bus.clone());
@@ -203,7 +213,7 @@ impl Town {
         catalogue.add(Arc::new(Trap));
         let assembly = OperatorAssembly {
             bus,
-            ports: OperatorPorts { microgrid, with_jobs: jobs.port(), needed: None },
+            ports: OperatorPorts { microgrid, with_jobs: jobs.port(), needed },
             catalogue: Arc::new(catalogue),
             threads: StepThreads::offloaded(),
             limits,
